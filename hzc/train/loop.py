@@ -1,0 +1,218 @@
+"""The rate–distortion stage: analysis, synthesis and float prior trained together.
+
+    x ── g_a ── y ── + σ ε ── z ── g_s ── x_hat      loss = D(x, x_hat) + λ KL(N(y, σ²) || prior(z))
+
+σ is one learned number per latent dimension, so that the fixed step σ √12 of the coder makes
+rounding noise of the variance the synthesis transform was trained with.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from hzc.errors import TrainingError
+from hzc.model.config import CONFIGS, ModelConfig
+from hzc.model.transforms import Analysis, Synthesis
+from hzc.train.config import TrainConfig
+from hzc.train.context import ContextPrior, gaussian_kl_bits
+from hzc.train.control import RateController
+from hzc.train.data import Corpus, Crops, load_corpus
+from hzc.train.ema import Ema
+from hzc.train.losses import SpectralDistance
+from hzc.train.optimiser import Optimiser, learning_rate_factor
+
+START_LOG_SIGMA = -1.2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one pass through the model gives the loss."""
+
+    x_hat: Tensor
+    """float32 [batch, sample]."""
+    bits_per_frame: Tensor
+    """Scalar: KL to the prior."""
+
+
+class RateDistortionModel(nn.Module):
+    """Everything that the rate–distortion stage trains."""
+
+    def __init__(self, config: ModelConfig, train: TrainConfig) -> None:
+        """Build fresh networks."""
+        super().__init__()
+        self.analysis = Analysis(config)
+        self.synthesis = Synthesis(config)
+        rate = train.rate
+        self.prior = ContextPrior(
+            config.n_latent, rate.n_groups, rate.context_frames, rate.hidden
+        )
+        self.log_sigma = nn.Parameter(torch.full((config.n_latent, 1), START_LOG_SIGMA))
+
+    def forward(self, x: Tensor) -> Outcome:
+        """Return the reconstruction and its rate for float32 [batch, sample]."""
+        sigma = torch.exp(self.log_sigma)
+        y = self.analysis(x)  # [batch, D, F]
+        z = y + sigma * torch.randn_like(y)
+        prior_mean, prior_log_scale = self.prior(z / sigma)
+        kl = gaussian_kl_bits(y / sigma, prior_mean, prior_log_scale)
+        return Outcome(self.synthesis(z), kl.sum(1).mean())
+
+
+class Trainer:
+    """A resumable run in a folder: `checkpoint.pt`, `log.csv`, nothing else."""
+
+    def __init__(self, config: TrainConfig, run: Path, corpus: Corpus | None = None) -> None:
+        """Set the run up, and continue it where `run` holds a checkpoint."""
+        if config.model not in CONFIGS:
+            raise TrainingError(f"unknown model {config.model!r}", hint=f"known: {sorted(CONFIGS)}")
+        torch.set_num_threads(config.n_threads)
+        torch.set_flush_denormal(True)
+        torch.manual_seed(config.seed)
+        self.config, self.run_dir = config, run
+        self.model_config = CONFIGS[config.model]
+        rate_hz = self.model_config.sample_rate_hz
+        self.crops = Crops(
+            corpus or load_corpus(config.data, rate_hz), config.data, rate_hz, config.seed
+        )
+        self.model = RateDistortionModel(self.model_config, config).to(config.device)
+        self.distance = SpectralDistance(config.distortion, rate_hz).to(config.device)
+        self.optimiser = Optimiser(self.model, config.optimiser)
+        self.ema = Ema(self.model, config.optimiser.ema_decay)
+        self.controller = RateController.start(config.rate)
+        self.step, self.train_s = 0, 0.0
+        run.mkdir(parents=True, exist_ok=True)
+        if self.checkpoint_path.exists():
+            self.load(self.checkpoint_path)
+        elif config.init_from:
+            self._load_weights(Path(config.init_from))
+        self.forward = torch.compile(self.model) if config.compile else self.model
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Where the whole state is kept."""
+        return self.run_dir / "checkpoint.pt"
+
+    def run(self) -> None:
+        """Train until `n_steps`, with a checkpoint every few minutes and at the end."""
+        saved = started = time.monotonic()
+        before_s = self.train_s
+        bar = tqdm(total=self.config.n_steps, initial=self.step, unit="step", disable=None)
+        try:
+            while self.step < self.config.n_steps:
+                row = self.train_step()
+                now = time.monotonic()
+                self.train_s = before_s + now - started
+                bar.update()
+                bar.set_postfix(D=f"{row['distortion']:.3f}", bits=f"{row['bits_per_frame']:.0f}")
+                if self.step % 20 == 0:
+                    self._log(row)
+                if now - saved > self.config.checkpoint_every_s:
+                    self.save()
+                    saved = now
+        finally:
+            self.save()
+            bar.close()
+
+    def train_step(self) -> dict[str, float]:
+        """Take one step; return what the log wants to know."""
+        config = self.config
+        x = torch.from_numpy(self.crops.batch()).to(config.device)
+        with torch.autocast(config.device, torch.bfloat16, enabled=config.bf16):
+            outcome = self.forward(x)
+        distortion = self.distance(x, outcome.x_hat, self._windows())
+        loss = distortion + self.controller.lmbda * outcome.bits_per_frame
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.optimiser.clip_norm)
+        if not torch.isfinite(norm):
+            raise TrainingError(f"gradient is not finite at step {self.step}")
+        factor = learning_rate_factor(config.optimiser, self.step, config.n_steps)
+        self.optimiser.step(factor)
+        self.step += 1
+        self.ema.update(self.model, self.step)
+        bits = outcome.bits_per_frame.item()
+        self.controller.update(bits)
+        return {
+            "step": self.step,
+            "train_s": round(self.train_s, 1),
+            "audio_h": self.step * x.numel() / self.model_config.sample_rate_hz / 3600.0,
+            "loss": loss.item(),
+            "distortion": distortion.item(),
+            "bits_per_frame": bits,
+            "lmbda": self.controller.lmbda,
+            "grad_norm": float(norm),
+            "lr": config.optimiser.lr * factor,
+        }
+
+    def _windows(self) -> list[int]:
+        """Draw the resolutions of this step from the crops' generator, whose state is saved."""
+        windows, n = self.config.distortion.windows, self.config.distortion.scales_per_step
+        return [int(w) for w in self.crops.rng.permutation(windows)[: min(n, len(windows))]]
+
+    def _log(self, row: dict[str, float]) -> None:
+        path = self.run_dir / "log.csv"
+        fresh = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(row))
+            if fresh:
+                writer.writeheader()
+            writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
+
+    def save(self) -> None:
+        """Write the whole state, atomically: weights, average, optimiser, generators, controller."""
+        state: dict[str, Any] = {
+            "config": asdict(self.config),
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "controller": (self.controller.log_lmbda, self.controller.smoothed_bits),
+            "crops_rng": self.crops.rng.bit_generator.state,
+            "torch_rng": torch.get_rng_state(),
+            "step": self.step,
+            "train_s": self.train_s,
+        }
+        if self.config.device.startswith("cuda"):
+            state["cuda_rng"] = torch.cuda.get_rng_state()
+        partial = self.checkpoint_path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.checkpoint_path)
+
+    def load(self, path: Path) -> None:
+        """Take the whole state over, so that the run goes on as if it had never stopped."""
+        state = load_checkpoint(path, self.config.device)
+        self.model.load_state_dict(state["model"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.controller.log_lmbda, self.controller.smoothed_bits = state["controller"]
+        self.crops.rng.bit_generator.state = state["crops_rng"]
+        torch.set_rng_state(state["torch_rng"].cpu())
+        if "cuda_rng" in state:
+            torch.cuda.set_rng_state(state["cuda_rng"].cpu())
+        self.step, self.train_s = state["step"], state["train_s"]
+
+    def _load_weights(self, path: Path) -> None:
+        """Start a new run from another run's averaged weights."""
+        weights = load_checkpoint(path, self.config.device)["ema"]
+        self.model.load_state_dict(weights)
+        self.ema.load_state_dict(weights)
+
+
+def load_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
+    """Return a checkpoint's state.
+
+    Raises:
+        TrainingError: the file is missing or is not a checkpoint.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:
+        raise TrainingError(f"not a checkpoint ({error})", path=path) from error
+    return state

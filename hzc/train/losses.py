@@ -1,0 +1,69 @@
+"""Distortion: spectra of original and reconstruction compared at several resolutions."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hzc.train.config import DistortionConfig
+
+MAGNITUDE_FLOOR = 1e-5
+"""Magnitudes under −100 dB of full scale count as equal."""
+
+
+def mel_filters(n_bins: int, n_mels: int, sample_rate_hz: int) -> Tensor:
+    """Return triangular filters, float32 [n_bins, n_mels], each with weights that sum to one."""
+    top = 2595.0 * math.log10(1.0 + sample_rate_hz / 2 / 700.0)
+    edges_hz = 700.0 * (10.0 ** (torch.linspace(0.0, top, n_mels + 2) / 2595.0) - 1.0)
+    bins_hz = torch.linspace(0.0, sample_rate_hz / 2, n_bins)
+    rising = (bins_hz[:, None] - edges_hz[:-2]) / (edges_hz[1:-1] - edges_hz[:-2])
+    falling = (edges_hz[2:] - bins_hz[:, None]) / (edges_hz[2:] - edges_hz[1:-1])
+    filters = torch.minimum(rising, falling).clamp(min=0.0)
+    # A band narrower than a bin catches none: give it the bin nearest to its centre.
+    empty = filters.sum(0) == 0
+    nearest = (bins_hz[:, None] - edges_hz[1:-1]).abs().argmin(0)
+    filters[nearest[empty], torch.nonzero(empty)[:, 0]] = 1.0
+    return filters / filters.sum(0)
+
+
+class SpectralDistance(nn.Module):
+    """Mean absolute difference of log-mel and log-magnitude spectra over several windows.
+
+    Source: Yamamoto et al. 2020 (Parallel WaveGAN), section 2.2, for the idea of several
+    resolutions; Kumar et al. 2023 (DAC), section 3.3, for mel bands that follow the window.
+    """
+
+    def __init__(self, config: DistortionConfig, sample_rate_hz: int) -> None:
+        """Prepare one window and one filter bank per resolution."""
+        super().__init__()
+        self.config = config
+        for size in config.windows:
+            self.register_buffer(f"window_{size}", torch.hann_window(size), persistent=False)
+            n_mels = max(10, min(128, size // 8))
+            filters = mel_filters(size // 2 + 1, n_mels, sample_rate_hz)
+            self.register_buffer(f"mel_{size}", filters, persistent=False)
+
+    def forward(self, x: Tensor, x_hat: Tensor, windows: list[int]) -> Tensor:
+        """Return the mean distance over `windows`, natural-log units; x, x_hat [batch, sample]."""
+        total = x.new_zeros(())
+        for size in windows:
+            both = self._magnitude(torch.cat([x, x_hat]), size)  # [2 batch, bin, time]
+            mel = both.transpose(1, 2) @ self.get_buffer(f"mel_{size}")
+            for spectrum, weight in (
+                (mel, self.config.mel_weight),
+                (both, self.config.stft_weight),
+            ):
+                if weight:
+                    target, estimate = torch.log(spectrum + MAGNITUDE_FLOOR).chunk(2)
+                    total = total + weight * F.l1_loss(estimate, target)
+        return total / len(windows)
+
+    def _magnitude(self, x: Tensor, size: int) -> Tensor:
+        """Magnitudes [batch, bin, time] in units of a full-scale sine."""
+        window = self.get_buffer(f"window_{size}")
+        spectrum = torch.stft(x, size, size // 4, window=window, return_complex=True)
+        power = spectrum.real.square() + spectrum.imag.square()
+        return torch.sqrt(power + 1e-12) * (2.0 / float(window.sum()))

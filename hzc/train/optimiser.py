@@ -1,0 +1,73 @@
+"""Optimisers and their schedule."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from hzc.errors import TrainingError
+from hzc.train.config import OptimiserConfig
+
+
+def learning_rate_factor(config: OptimiserConfig, step: int, n_steps: int) -> float:
+    """Return the factor on the learning rate: linear warm-up, constant, linear decay to zero.
+
+    A constant middle lets a run be lengthened or annealed early without having planned it.
+    """
+    warm = min(1.0, (step + 1) / max(1, config.warmup_steps))
+    left = (n_steps - step) / max(1, config.decay_steps)
+    return min(warm, max(0.0, min(1.0, left)))
+
+
+class Optimiser:
+    """One or two torch optimisers stepped together.
+
+    `adamw` treats all weights alike; `muon` orthogonalises the update of the hidden matrices
+    (Jordan et al. 2024, "Muon") and leaves the rest to AdamW.
+    """
+
+    def __init__(self, module: nn.Module, config: OptimiserConfig) -> None:
+        """Sort the parameters of `module` by the optimiser that suits them."""
+        if config.name not in ("adamw", "muon"):
+            raise TrainingError(f"unknown optimiser {config.name!r}", hint="known: adamw, muon")
+        self.config = config
+        named = list(module.named_parameters())
+        matrices = [
+            p for n, p in named if config.name == "muon" and p.ndim == 2 and ".stages." in f".{n}"
+        ]
+        chosen = {id(p) for p in matrices}
+        decayed = [p for _, p in named if p.ndim >= 2 and id(p) not in chosen]
+        plain = [p for _, p in named if p.ndim < 2]
+        groups = [
+            {"params": decayed, "weight_decay": config.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ]
+        self.parts: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+        ]
+        if matrices:
+            self.parts.append(
+                torch.optim.Muon(
+                    matrices,
+                    lr=config.lr,
+                    weight_decay=config.weight_decay,
+                    adjust_lr_fn="match_rms_adamw",
+                )
+            )
+
+    def step(self, factor: float) -> None:
+        """Apply the gradients with the learning rate times `factor`, then clear them."""
+        for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = self.config.lr * factor
+            part.step()
+            part.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> list[dict[str, object]]:
+        """Return the states of the parts."""
+        return [part.state_dict() for part in self.parts]
+
+    def load_state_dict(self, states: list[dict[str, object]]) -> None:
+        """Take over the states of the parts."""
+        for part, state in zip(self.parts, states, strict=True):
+            part.load_state_dict(state)
