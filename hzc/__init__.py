@@ -1,1 +1,38 @@
+"""hzc: a speech codec for about 1 kbit/s of real file bytes.
+
+codec = hzc.load()
+data = codec.encode(samples, sample_rate_hz)      # bytes of a .hzc file
+samples, sample_rate_hz = codec.decode(data)
+y = codec.latents(samples, sample_rate_hz)        # float32 [channel, D, F]
+s = codec.symbols(data)                           # int32 [channel, D, F]
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from hzc.codec import Codec
+
 __version__ = "0.1.0"
+
+__all__ = ["__version__", "load"]
+
+
+def load(model: str | PathLike[str] | None = None, device: str = "cpu") -> Codec:
+    """Return the codec of a model.
+
+    Args:
+        model: Registered name, path of a .safetensors file, or None for the default model.
+        device: Torch device, "cpu" or "cuda".
+
+    Raises:
+        UnknownModelError: no such name.
+        WeightsError: the weights are missing or damaged.
+    """
+    # Torch takes a second or two to import; `import hzc` and the command line's help do not wait.
+    from hzc.codec import Codec
+
+    return Codec.load(model, device)

@@ -1,40 +1,241 @@
-"""Audio in and out: the only importer of soundfile and soxr."""
+"""Audio in and out, block by block: the only importer of soundfile and soxr.
+
+Everything is float32 [channel, sample] with full scale ±1; blocks keep memory flat however long the
+recording is.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
 
-from hzc.errors import AudioReadError
+from hzc.errors import AudioReadError, OutputWriteError, UnsupportedAudioError
 
 FloatArray = npt.NDArray[np.float32]
+Blocks = Iterator[FloatArray]
+
+BLOCK_SAMPLES = 1 << 17
+LEVEL_FRAME_S = 0.02
+SILENCE_DB = -70.0
+"""A recording whose loud parts are below this is left as it is."""
+RF64_BYTES = 2**32 - 2**16
+"""A WAV larger than this is written as RF64, whose sizes have 64 bits."""
 
 
 @dataclass(frozen=True)
-class Audio:
-    """Samples and their rate."""
+class Source:
+    """Audio that can be gone through more than once."""
 
-    samples: FloatArray
-    """float32 [channel, sample], full scale ±1."""
     sample_rate_hz: int
+    n_channels: int
+    duration_s: float
+    """As declared; the samples that come are what counts."""
+    blocks: Callable[[], Blocks]
+    """Starts from the beginning at every call; float32 [channel, sample]."""
 
 
-def read(path: str | PathLike[str]) -> Audio:
-    """Return the audio in a file."""
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioReadError(f"not readable as audio ({error})", path=path) from error
-    return Audio(np.ascontiguousarray(samples.T), int(rate))
+@dataclass(frozen=True)
+class Survey:
+    """What one pass over a source finds."""
+
+    n_samples: int
+    level_db: float
+    """95th percentile of the RMS of 20 ms frames of the mix, dB below full scale."""
 
 
-def resample(samples: FloatArray, from_hz: int, to_hz: int) -> FloatArray:
-    """Return float32 [sample] at another rate."""
+def open_source(file: str | PathLike[str] | bytes) -> Source:
+    """Return the audio in a file that exists, or in the bytes of one.
+
+    Raises:
+        AudioReadError: empty, or not a format libsndfile knows.
+    """
+    name = "-" if isinstance(file, bytes) else file
+
+    def start() -> soundfile.SoundFile:
+        try:
+            return soundfile.SoundFile(io.BytesIO(file) if isinstance(file, bytes) else file)
+        except (soundfile.LibsndfileError, OSError, TypeError) as error:
+            raise _read_error(error, name, file) from error
+
+    def blocks() -> Blocks:
+        with start() as sound:
+            try:
+                for block in sound.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True):
+                    yield np.ascontiguousarray(block.T)
+            except soundfile.LibsndfileError as error:
+                raise _read_error(error, name, file) from error
+
+    with start() as sound:
+        rate = int(sound.samplerate)
+        return Source(rate, int(sound.channels), sound.frames / rate, blocks)
+
+
+def _read_error(
+    error: Exception, name: str | PathLike[str], file: str | PathLike[str] | bytes
+) -> AudioReadError:
+    empty = len(file) == 0 if isinstance(file, bytes) else Path(file).stat().st_size == 0
+    if empty:
+        return AudioReadError("the file is empty", path=name)
+    reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return AudioReadError(
+        f"not readable as audio ({reason.strip().rstrip('.')})",
+        path=name,
+        hint="hzc reads what libsndfile reads: WAV, FLAC, Ogg, Opus, MP3, AIFF",
+    )
+
+
+def array_source(samples: npt.ArrayLike, sample_rate_hz: int) -> Source:
+    """Return samples in memory, [sample] or [channel, sample], as a source.
+
+    Raises:
+        UnsupportedAudioError: the array has another number of axes.
+    """
+    array = np.atleast_2d(np.asarray(samples, dtype=np.float32))
+    if array.ndim != 2:
+        raise UnsupportedAudioError(f"samples have {array.ndim} axes (1 or 2 expected)")
+    n_channels, n_samples = array.shape
+    return Source(sample_rate_hz, n_channels, n_samples / sample_rate_hz, lambda: iter((array,)))
+
+
+def mixed(source: Source) -> Source:
+    """Return the mean of all channels as a source of one channel."""
+    if source.n_channels == 1:
+        return source
+    return replace(
+        source,
+        n_channels=1,
+        blocks=lambda: (block.mean(axis=0, keepdims=True) for block in source.blocks()),
+    )
+
+
+def survey(source: Source) -> Survey:
+    """Count the samples and measure the level, in one pass.
+
+    Raises:
+        UnsupportedAudioError: there are no samples, or one is NaN or infinite.
+    """
+    frame = max(1, round(LEVEL_FRAME_S * source.sample_rate_hz))
+    powers: list[FloatArray] = []
+    rest = np.zeros(0, dtype=np.float32)
+    n_samples = 0
+    for block in source.blocks():
+        finite = np.isfinite(block).all(axis=0)
+        if not finite.all():
+            at_s = (n_samples + int(np.argmin(finite))) / source.sample_rate_hz
+            raise UnsupportedAudioError(
+                f"sample at {at_s:.3f} s is NaN or infinite", hint="repair the recording first"
+            )
+        n_samples += block.shape[1]
+        power = np.concatenate([rest, np.mean(np.square(block), axis=0, dtype=np.float32)])
+        whole = len(power) // frame * frame
+        powers.append(power[:whole].reshape(-1, frame).mean(axis=1))
+        rest = power[whole:]
+    if n_samples == 0:
+        raise UnsupportedAudioError("the recording has no samples")
+    if len(rest):
+        powers.append(rest.mean(keepdims=True))
+    loud = float(np.percentile(np.concatenate(powers), 95))
+    return Survey(n_samples, 10.0 * float(np.log10(loud + 1e-20)))
+
+
+def resampled(blocks: Blocks, n_channels: int, from_hz: int, to_hz: int) -> Blocks:
+    """Yield blocks at another rate; the total length is right to within a sample."""
     if from_hz == to_hz:
-        return samples
-    return np.asarray(soxr.resample(samples, from_hz, to_hz), dtype=np.float32)
+        yield from blocks
+        return
+    stream = soxr.ResampleStream(from_hz, to_hz, n_channels, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield np.ascontiguousarray(stream.resample_chunk(block.T).reshape(-1, n_channels).T)
+    tail = stream.resample_chunk(np.zeros((0, n_channels), dtype=np.float32), last=True)
+    yield np.ascontiguousarray(tail.reshape(-1, n_channels).T)
+
+
+def fitted(blocks: Blocks, n_channels: int, n_samples: int) -> Blocks:
+    """Yield exactly n_samples: the rest cut off, or zeros put at the end."""
+    left = n_samples
+    for block in blocks:
+        piece = block[:, :left]
+        left -= piece.shape[1]
+        yield piece
+    while left > 0:
+        length = min(left, BLOCK_SAMPLES)
+        left -= length
+        yield np.zeros((n_channels, length), dtype=np.float32)
+
+
+def output_format(path: str | PathLike[str]) -> str:
+    """Return libsndfile's name of the format that a file's suffix asks for; WAV for `-`.
+
+    Raises:
+        OutputWriteError: the suffix names no format that libsndfile writes.
+    """
+    suffix = Path(path).suffix.lower()
+    name = {".aif": "AIFF", ".opus": "OGG", "": "WAV"}.get(suffix, suffix[1:].upper())
+    if name not in ("WAV", "FLAC", "OGG", "MP3", "AIFF", "CAF", "AU", "W64", "RF64"):
+        raise OutputWriteError(
+            f"cannot write audio with the suffix {suffix!r}",
+            path=path,
+            hint="use .wav, .flac, .ogg, .opus, .mp3 or .aiff",
+        )
+    return name
+
+
+def write(
+    file: Path | io.BytesIO, name: str | PathLike[str], blocks: Blocks, rate_hz: int, size: Size
+) -> int:
+    """Write audio as 16-bit PCM, or as what the compressed formats use.
+
+    Args:
+        file: Where the bytes go.
+        name: What the user called the target: its suffix names the format, errors name it.
+        blocks: float32 [channel, sample].
+        rate_hz: Sample rate of the blocks.
+        size: Channels and samples to come.
+
+    Returns:
+        How many samples were beyond full scale and were clipped.
+
+    Raises:
+        OutputWriteError: the system refused, or the format cannot hold this audio.
+    """
+    kind = output_format(name)
+    if kind == "WAV" and size.n_samples * size.n_channels * 2 > RF64_BYTES:
+        kind = "RF64"
+    subtype = "OPUS" if Path(name).suffix.lower() == ".opus" else None
+    n_clipped = 0
+    try:
+        with soundfile.SoundFile(
+            file, "w", rate_hz, size.n_channels, subtype=subtype, format=kind
+        ) as sound:
+            for block in blocks:
+                n_clipped += int(np.count_nonzero(np.abs(block) > 1.0))
+                sound.write(np.clip(block.T, -1.0, 1.0))
+    except (soundfile.LibsndfileError, OSError, ValueError, AssertionError) as error:
+        reason = getattr(error, "error_string", None) or str(error) or "short write"
+        raise OutputWriteError(
+            f"cannot write the audio ({reason.strip().rstrip('.')})",
+            path=name,
+            hint="check the free space, and that the format allows this rate and channel count",
+        ) from error
+    return n_clipped
+
+
+@dataclass(frozen=True)
+class Size:
+    """Extent of audio to be written."""
+
+    n_channels: int
+    n_samples: int
+
+
+def joined(blocks: Iterable[FloatArray]) -> FloatArray:
+    """Return the blocks as one array, float32 [channel, sample]."""
+    return np.concatenate(list(blocks), axis=1)

@@ -12,10 +12,10 @@ looked at without the codec. Multi-byte integers are big-endian; a varint is LEB
 from __future__ import annotations
 
 from binascii import crc_hqx
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from hzc.errors import CorruptError, FormatError, LimitError, NotHzcError, TruncatedError, VersionError
+from hzc.errors import CorruptError, LimitError, NotHzcError, TruncatedError, VersionError
 
 MAGIC = b"hzc"
 VERSION = 1
@@ -120,41 +120,20 @@ def n_frames_for(n_samples: int, sample_rate_hz: int) -> int:
     return -(-n_samples * FRAME_RATE_HZ // sample_rate_hz)
 
 
-def pack(header: Header, chunks: Iterable[Chunk]) -> bytes:
-    """Return the bytes of a file.
+def pack(header: Header, chunks: Sequence[Chunk]) -> bytes:
+    """Return the bytes of a file whose length is known; chunks in time order.
 
     Raises:
         ValueError: a field is out of range, or the chunks do not have the header's shape.
     """
-    return b"".join(pack_stream(header, chunks))
-
-
-def pack_stream(
-    header: Header, chunks: Iterable[Chunk], n_samples: int | None = None
-) -> Iterator[bytes]:
-    """Yield the bytes of a file piece by piece, as the chunks come.
-
-    Args:
-        header: What to write first; without n_frames and n_samples the file is a streamed one.
-        chunks: In time order; all but the last have CHUNK_FRAMES frames.
-        n_samples: Total for the end record of a streamed file that was not known before; a caller
-            that learns it only while the chunks run uses `pack_header`, `pack_chunk`, `pack_end`.
-
-    Raises:
-        ValueError: a field is out of range, or the chunks do not have the header's shape.
-    """
-    head = pack_header(header)
-    yield head
-    n_frames = 0
-    for index, chunk in enumerate(chunks):
-        yield pack_chunk(header, head, index, chunk)
-        n_frames += chunk.n_frames
-    if header.is_streamed:
-        if n_samples is None:
-            raise ValueError("a streamed file needs n_samples at its end")
-        yield pack_end(header, head, n_frames, n_samples)
-    elif n_frames != header.n_frames:
+    n_frames = sum(chunk.n_frames for chunk in chunks)
+    if n_frames != header.n_frames:
         raise ValueError(f"chunks have {n_frames} frames, header says {header.n_frames}")
+    if any(chunk.n_frames != CHUNK_FRAMES for chunk in chunks[:-1]):
+        raise ValueError(f"every chunk but the last has {CHUNK_FRAMES} frames")
+    head = pack_header(header)
+    body = [pack_chunk(header, head, index, chunk) for index, chunk in enumerate(chunks)]
+    return head + b"".join(body)
 
 
 def pack_header(header: Header) -> bytes:
@@ -453,7 +432,3 @@ def _check_header(header: Header) -> None:
             raise ValueError(f"{header.n_frames} frames are outside 1 to {MAX_FRAMES}")
         if header.n_frames != n_frames_for(header.n_samples, header.sample_rate_hz):
             raise ValueError(f"{header.n_samples} samples do not make {header.n_frames} frames")
-
-
-__all__ = ["CHUNK_FRAMES", "FRAME_RATE_HZ", "Chunk", "Container", "FormatError", "Header",
-           "n_frames_for", "pack", "pack_chunk", "pack_end", "pack_header", "read_header", "unpack"]

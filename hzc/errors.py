@@ -1,7 +1,8 @@
 """Every exception that hzc raises on purpose, and the exit code each one means.
 
 HzcError                       1   base: a message, an optional path and a hint
-├─ InputError                  3   the audio given to encode
+├─ InputError                  3   the file given to hzc
+│  ├─ UnreadableError              missing, a folder, no permission
 │  ├─ AudioReadError               libsndfile could not read it
 │  └─ UnsupportedAudioError        empty, too long, NaN or infinite, too many channels
 ├─ FormatError                 4   the bytes given to decode, bitrate or info
@@ -17,6 +18,7 @@ HzcError                       1   base: a message, an optional path and a hint
 │  └─ DesyncError                  checksums hold, but other tables made this file
 ├─ OutputError                 6   the file to be written
 │  ├─ OutputExistsError            the target exists and --force was not given
+│  ├─ OutputClashError             two inputs, or an input and its output, share a target
 │  └─ OutputWriteError             the operating system refused
 └─ TrainingError               7   a training configuration or run
 """
@@ -52,9 +54,13 @@ class HzcError(Exception):
 
 
 class InputError(HzcError):
-    """The audio given to encode cannot be coded."""
+    """The file given to hzc cannot be used."""
 
     exit_code = 3
+
+
+class UnreadableError(InputError):
+    """The operating system refused to read the file."""
 
 
 class AudioReadError(InputError):
@@ -121,6 +127,10 @@ class OutputError(HzcError):
 
 class OutputExistsError(OutputError):
     """The target exists already."""
+
+
+class OutputClashError(OutputError):
+    """Two inputs, or an input and its own output, share a target."""
 
 
 class OutputWriteError(OutputError):

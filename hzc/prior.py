@@ -31,7 +31,7 @@ ExactArray = npt.NDArray[np.float64]
 
 MEAN_FRACTIONS = 8
 """Means are told in eighths of a step; one table per scale and eighth."""
-ACTIVATION_MAX = 255
+ACTIVATION_MAX = 4095
 CONTEXT_CLIP = 127
 """Symbols enter the network clamped to ±127."""
 MEAN_CLIP = 8 * 127
@@ -45,15 +45,15 @@ ARRAYS = ("w1", "b1", "w2", "b2", "w3", "b3")
 class Prior:
     """Integer network and tables of one model."""
 
-    w1: npt.NDArray[np.int8]
+    w1: npt.NDArray[np.int16]
     """[G, 1 + K * D + D, H]: step index, K frames oldest first, this frame."""
     b1: IntArray
     """[G, H]."""
-    w2: npt.NDArray[np.int8]
+    w2: npt.NDArray[np.int16]
     """[G, H, H]."""
     b2: IntArray
     """[G, H]."""
-    w3: npt.NDArray[np.int8]
+    w3: npt.NDArray[np.int16]
     """[G, H, 2 * D / G]: means, then scale indexes."""
     b3: IntArray
     """[G, 2 * D / G]."""
@@ -130,7 +130,8 @@ class Prior:
         """Cost of every table entry in bits, float64 [n_tables, n_entries]; escapes in full."""
         bits = np.log2(TABLE_SUM) - np.log2(self.tables.astype(np.float64))
         bits[:, :, -1] += ESCAPE_BITS
-        return bits.reshape(-1, self.tables.shape[2])
+        flat: ExactArray = bits.reshape(-1, self.tables.shape[2])
+        return flat
 
     def predict(self, group: int, context: ExactArray) -> tuple[IntArray, IntArray]:
         """Return the integer means and the table indexes of one group.
@@ -210,13 +211,28 @@ class Prior:
         return result
 
     def ideal_bits(self, symbols: IntArray, step_index: int) -> float:
-        """Return the code length of int32 [D, F] under the tables, in bits: what a perfect coder
-        would need for this chunk.
+        """Return the code length of int32 [D, F] under the tables, in bits.
+
+        It is what a perfect coder would need for this chunk: a lower bound of the payload.
         """
         frames = symbols.T
         whole, index = self._predict_all(frames, step_index)
         entries, _ = self._to_entries(frames, whole)
         return float(self._bits[index, entries].sum())
+
+    def gaussians(
+        self, symbols: IntArray, step_index: int
+    ) -> tuple[npt.NDArray[np.float32], IntArray]:
+        """Return what the tables chosen for int32 [D, F] stand for.
+
+        Returns:
+            mean: float32 [D, F], in steps.
+            scale_index: int32 [D, F].
+        """
+        whole, index = self._predict_all(symbols.T, step_index)
+        scale_index, fraction = np.divmod(index, MEAN_FRACTIONS)
+        mean = whole + (fraction - MEAN_FRACTIONS // 2) / np.float32(MEAN_FRACTIONS)
+        return mean.T.astype(np.float32), scale_index.T
 
     def _predict_all(self, frames: IntArray, step_index: int) -> tuple[IntArray, IntArray]:
         """Means and table indexes, int32 [F, D] each, when all symbols are known."""
@@ -257,5 +273,5 @@ class Prior:
 
 
 def _shift_clamp(accumulator: ExactArray, shift: int) -> ExactArray:
-    """Arithmetic right shift, then clamp to 0 … 255, in whole numbers held as float64."""
+    """Arithmetic right shift, then clamp to 0 … 4095, in whole numbers held as float64."""
     return np.clip(np.floor(accumulator * 2.0**-shift), 0, ACTIVATION_MAX)

@@ -52,7 +52,8 @@ def to_symbols(y: FloatArray, step: FloatArray) -> IntArray:
             "the analysis transform gave a value that is not finite",
             hint="check the weights and the input audio",
         )
-    return np.clip(np.rint(y / step[:, None]), MIN_VALUE, MAX_VALUE).astype(np.int32)
+    symbols: IntArray = np.clip(np.rint(y / step[:, None]), MIN_VALUE, MAX_VALUE).astype(np.int32)
+    return symbols
 
 
 def to_latent(symbols: IntArray, step: FloatArray) -> FloatArray:

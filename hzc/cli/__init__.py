@@ -1,0 +1,101 @@
+"""The command line: parses, calls the codec, reports; no codec knowledge here."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import click
+
+from hzc import __version__
+from hzc.errors import HzcError
+
+COMMANDS = ("encode", "decode", "bitrate", "info", "models", "train")
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is used, so that --help is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order of their use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, or None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"hzc.cli.{cmd_name}").command
+        return command
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from hzc.container import VERSION
+        from hzc.registry import default_name
+
+        click.echo(f"hzc {__version__} (format {VERSION}, default model {default_name()})")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
+    help="Print the versions of package, format and default model.",
+)  # fmt: skip
+@click.pass_context
+def group(ctx: click.Context) -> None:
+    r"""Speech codec: about 1 kbit/s of real file bytes.
+
+    \b
+    Examples:
+      hzc encode talk.wav talk.hzc
+      hzc decode talk.hzc talk.wav
+      hzc bitrate *.hzc
+      ffmpeg -i film.mkv -f wav - | hzc encode - - > film.hzc
+
+    \b
+    Exit codes: 0 all done, 1 some of several files failed, 2 usage, 3 input,
+    4 not a sound .hzc file, 5 model, 6 output, 7 training, 130 interrupted.
+    """
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and exit with its documented code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code: Any = group.main(args, prog_name="hzc", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("hzc: interrupted", err=True)
+        code = INTERRUPTED
+    except HzcError as error:
+        from hzc.cli.report import show_error
+
+        show_error(error)
+        code = error.exit_code
+    except BrokenPipeError:
+        # A reader such as `head` has enough: Python's own flush at exit must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 6
+    except Exception as error:
+        if os.environ.get("HZC_DEBUG"):
+            raise
+        name = type(error).__name__
+        click.echo(f"hzc: internal error: {name}: {error}", err=True)
+        click.echo("hint: run again with HZC_DEBUG=1 and report what it prints", err=True)
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    """Leave through the usual clean-up, so that no temporary file stays behind."""
+    sys.exit(128 + signum)

@@ -1,0 +1,1 @@
+"""The transforms: sizes, layers, windows, loading."""

@@ -7,9 +7,6 @@ from math import ceil, prod
 
 from hzc.errors import WeightsError
 
-SYMBOL_STEP_BASE = 2.0 ** (1.0 / 8.0)
-"""Ratio of neighbouring global step indexes: eight of them to an octave."""
-
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -109,11 +106,11 @@ CONFIGS: dict[str, ModelConfig] = {
         ),
         ModelConfig(
             name="hertz",
-            analysis_widths=(192, 256, 288, 384),
-            analysis_blocks=(2, 2, 3, 3),
-            synthesis_widths=(768, 896, 1024, 1024),
+            analysis_widths=(192, 256, 288, 352),
+            analysis_blocks=(2, 2, 2, 3),
+            synthesis_widths=(768, 832, 960, 1024),
             synthesis_blocks=(8, 4, 4, 4),
         ),
     )
 }
-"""The known sizes: `tiny` for tests, `base` trained on a CPU, `hertz` with 5 M + 95 M parameters."""
+"""`tiny` for tests, `base` trained on a CPU, `hertz` with 5 M + 95 M parameters."""

@@ -31,7 +31,8 @@ class ConvNeXtBlock(nn.Module):
         """Return float [batch, time, width] for the same shape."""
         h = self.depthwise(x.transpose(1, 2)).transpose(1, 2)
         h = self.project(F.gelu(self.expand(self.norm(h))))
-        return x + self.scale * h
+        out: Tensor = x + self.scale * h
+        return out
 
 
 class Downsample(nn.Module):
@@ -48,7 +49,8 @@ class Downsample(nn.Module):
         """Return float [batch, time / stride, width_out]; time must be a multiple of stride."""
         batch, time, width = x.shape
         h = self.norm(x).reshape(batch, time // self.stride, self.stride * width)
-        return self.project(h)
+        out: Tensor = self.project(h)
+        return out
 
 
 class Upsample(nn.Module):
@@ -64,7 +66,8 @@ class Upsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return float [batch, time * stride, width_out]."""
         batch, time, _ = x.shape
-        return self.project(self.norm(x)).reshape(batch, time * self.stride, -1)
+        out: Tensor = self.project(self.norm(x))
+        return out.reshape(batch, time * self.stride, -1)
 
 
 class Spectrum(nn.Module):
@@ -87,7 +90,8 @@ class Spectrum(nn.Module):
         """Return complex [batch, time, bin] for float32 [batch, sample]; samples = time * hop."""
         padded = F.pad(x.float(), (self.margin, self.n_fft - self.hop - self.margin))
         frames = padded.unfold(-1, self.n_fft, self.hop)
-        return torch.fft.rfft(frames * self.window)
+        spectrum: Tensor = torch.fft.rfft(frames * self.window)
+        return spectrum
 
     def inverse(self, spectrum: Tensor) -> Tensor:
         """Return float32 [batch, time * hop] for complex [batch, time, bin]; overlap-add."""

@@ -1,7 +1,7 @@
 """The analysis transform g_a (waveform to latent) and the synthesis transform g_s (back).
 
-    x [batch, sample] ── Spectrum ── log-magnitude ── blocks, ↓2, ↓2, ↓2 ── Linear ── y [batch, D, F]
-    x_hat             ── inverse  ── magnitude, phase ── blocks, ↑2, ↑2, ↑2 ── Linear ── y_hat
+    x     ── Spectrum ── log-magnitude ──── blocks, ↓2, ↓2, ↓2 ── Linear ── y [batch, D, F]
+    x_hat ── inverse  ── magnitude, phase ── blocks, ↑2, ↑2, ↑2 ── Linear ── y_hat
 
 Both are non-causal with a finite reach, `ModelConfig.analysis_context_frames` and
 `synthesis_context_frames`; quantisation and coding are not here.
@@ -50,7 +50,8 @@ class Analysis(nn.Module):
         magnitude = self.spectrum(x).abs()  # [batch, time, bin]
         h = self.stem(torch.log(magnitude + LOG_MAGNITUDE_FLOOR))  # [batch, time, width]
         h = self.norm(self.stages(h))  # [batch, F, width]
-        return self.head(h).float().transpose(1, 2)  # [batch, D, F]
+        y: Tensor = self.head(h).float()
+        return y.transpose(1, 2)  # [batch, D, F]
 
 
 class Synthesis(nn.Module):
@@ -73,6 +74,8 @@ class Synthesis(nn.Module):
     def forward(self, y: Tensor) -> Tensor:
         """Return the waveform; every frame of y becomes hop_length samples."""
         h = self.stages(self.stem(y.transpose(1, 2)))  # [batch, time, width]
-        log_magnitude, phase = self.head(self.norm(h)).float().chunk(2, dim=-1)  # [batch, time, bin]
+        log_magnitude, phase = (
+            self.head(self.norm(h)).float().chunk(2, dim=-1)
+        )  # [batch, time, bin]
         magnitude = torch.exp(log_magnitude.clamp(max=MAX_LOG_MAGNITUDE))
         return self.spectrum.inverse(torch.polar(magnitude, phase))  # [batch, sample]

@@ -36,13 +36,13 @@ def run_windowed(
     """Yield the transform's output for a signal that arrives in blocks.
 
     Args:
-        transform: Maps float32 [..., frames * n_in] to [..., frames * n_out] for any whole number of
-            frames.
+        transform: Maps float32 [..., frames * n_in] to [..., frames * n_out] for any whole number
+            of frames.
         blocks: Pieces of the input, float32 [..., columns], together a whole number of frames.
         plan: Sizes of core and context.
 
     Yields:
-        float32 [..., core_frames * n_out], the last one shorter.
+        float32 [..., core_frames * n_out], the last one of any length.
     """
     buffer: FloatArray | None = None
     left = 0  # frames of context at the start of the buffer

@@ -1,0 +1,1 @@
+"""Training: rate–distortion stage, integer prior, export. Inference never imports it."""

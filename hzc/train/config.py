@@ -52,10 +52,10 @@ class RateConfig:
 
     target_bits_per_frame: float = 113.0
     """KL to aim at; the file costs about a quarter bit per live dimension more."""
-    lmbda: float = 1e-4
+    lmbda: float = 2e-4
     """Weight of one bit per frame at the start."""
-    lmbda_range: tuple[float, float] = (1e-6, 1e-1)
-    gain: float = 0.01
+    lmbda_range: tuple[float, float] = (1e-4, 1e-1)
+    gain: float = 0.02
     """Relative change of the weight per step and per relative error of the rate."""
     context_frames: int = 6
     n_groups: int = 8
@@ -71,6 +71,26 @@ class DistortionConfig:
     """How many of the windows are drawn for one step; fewer is faster."""
     mel_weight: float = 1.0
     stft_weight: float = 0.5
+
+
+@dataclass(frozen=True)
+class PriorConfig:
+    """The integer prior, fitted on the symbols of a finished analysis transform."""
+
+    n_steps: int = 3_000
+    batch_frames: int = 2_048
+    lr: float = 2e-3
+    hidden: int = 192
+    context_frames: int = 6
+    n_groups: int = 8
+    step_index_range: tuple[int, int] = (-16, 16)
+    """Step indexes that the prior is made for."""
+    default_share: float = 0.5
+    """Share of frames fitted at `default_step_index`; the rest is spread over the range."""
+    default_step_index: int = 0
+    n_scales: int = 40
+    max_residual: int = 63
+    n_threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -91,6 +111,7 @@ class TrainConfig:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     rate: RateConfig = field(default_factory=RateConfig)
     distortion: DistortionConfig = field(default_factory=DistortionConfig)
+    prior: PriorConfig = field(default_factory=PriorConfig)
 
 
 _SECTIONS = {
@@ -98,6 +119,7 @@ _SECTIONS = {
     "optimiser": OptimiserConfig,
     "rate": RateConfig,
     "distortion": DistortionConfig,
+    "prior": PriorConfig,
 }
 
 

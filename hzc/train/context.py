@@ -48,7 +48,9 @@ class ContextPrior(nn.Module):
         frames = F.pad(z, (self.context_frames, 0)).transpose(1, 2)  # [batch, K + F, D]
         inputs = frames.unfold(1, self.context_frames + 1, 1)  # [batch, F, D, K + 1]
         inputs = inputs.transpose(2, 3).reshape(1, batch * n_frames, -1)
-        h = F.gelu(torch.baddbmm(self.b1, inputs.expand(self.n_groups, -1, -1), self.w1 * self.mask))
+        h = F.gelu(
+            torch.baddbmm(self.b1, inputs.expand(self.n_groups, -1, -1), self.w1 * self.mask)
+        )
         h = F.gelu(torch.baddbmm(self.b2, h, self.w2))
         out = torch.baddbmm(self.b3, h, self.w3).float()  # [G, batch * F, 2 * group]
         out = out.reshape(self.n_groups, batch, n_frames, 2, -1)

@@ -74,10 +74,11 @@ def load_corpus(config: DataConfig, sample_rate_hz: int) -> Corpus:
     pieces = []
     for path in tqdm(paths, desc="read", unit="file", disable=None):
         try:
-            sound = audio.read(path)
+            source = audio.mixed(audio.open_source(path))
+            blocks = audio.resampled(source.blocks(), 1, source.sample_rate_hz, sample_rate_hz)
+            mono = audio.joined(blocks)[0]
         except HzcError as error:
             raise TrainingError(str(error), hint="remove the file from the data folder") from error
-        mono = audio.resample(sound.samples.mean(axis=0), sound.sample_rate_hz, sample_rate_hz)
         pieces.append(np.clip(np.rint(mono * 32768.0), -32768, 32767).astype(np.int16))
     starts = np.cumsum([0, *(len(piece) for piece in pieces)], dtype=np.int64)
     corpus = Corpus(np.concatenate(pieces), starts, names)
@@ -128,7 +129,7 @@ class Crops:
         gain = level / max(float(np.sqrt(np.mean(x * x))), 1e-4)
         peak = float(np.abs(x).max())
         gain = min(gain, 0.99 / max(peak, 1e-4))
-        return (x * (gain if rng.random() < 0.5 else -gain)).astype(np.float32)
+        return (x * np.float32(gain if rng.random() < 0.5 else -gain)).astype(np.float32)
 
     def _tilt(self, x: FloatArray) -> FloatArray:
         """First-order shelf: adds or removes a little of the signal's slope."""
@@ -142,4 +143,5 @@ class Crops:
         length = int(self.rng.integers(n // 8, n // 2))
         start = int(self.rng.integers(-length // 2, n - length // 2))
         distance = np.maximum(start - np.arange(n), np.arange(n) - (start + length))
-        return np.clip(distance / ramp, 0.0, 1.0).astype(np.float32)
+        factor: FloatArray = np.clip(distance / ramp, 0.0, 1.0).astype(np.float32)
+        return factor

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -52,9 +51,7 @@ class RateDistortionModel(nn.Module):
         self.analysis = Analysis(config)
         self.synthesis = Synthesis(config)
         rate = train.rate
-        self.prior = ContextPrior(
-            config.n_latent, rate.n_groups, rate.context_frames, rate.hidden
-        )
+        self.prior = ContextPrior(config.n_latent, rate.n_groups, rate.context_frames, rate.hidden)
         self.log_sigma = nn.Parameter(torch.full((config.n_latent, 1), START_LOG_SIGMA))
 
     def forward(self, x: Tensor) -> Outcome:
@@ -129,9 +126,10 @@ class Trainer:
         with torch.autocast(config.device, torch.bfloat16, enabled=config.bf16):
             outcome = self.forward(x)
         distortion = self.distance(x, outcome.x_hat, self._windows())
-        loss = distortion + self.controller.lmbda * outcome.bits_per_frame
+        lmbda = self.controller.lmbda
+        loss = distortion + lmbda * outcome.bits_per_frame
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.optimiser.clip_norm)
+        norm = self._condition_gradients(lmbda)
         if not torch.isfinite(norm):
             raise TrainingError(f"gradient is not finite at step {self.step}")
         factor = learning_rate_factor(config.optimiser, self.step, config.n_steps)
@@ -152,6 +150,20 @@ class Trainer:
             "lr": config.optimiser.lr * factor,
         }
 
+    def _condition_gradients(self, lmbda: float) -> Tensor:
+        """Undo λ on the prior's own gradients, then clip; return the transforms' norm.
+
+        The prior should follow the latent at full speed however little its bits weigh in the loss:
+        with λ near 1e-5 its gradients sank under Adam's epsilon and the rate ran away.
+        """
+        own = list(self.model.prior.parameters())
+        torch._foreach_mul_([p.grad for p in own if p.grad is not None], 1.0 / lmbda)
+        clip = self.config.optimiser.clip_norm
+        nn.utils.clip_grad_norm_(own, clip)
+        chosen = {id(p) for p in own}
+        rest = [p for p in self.model.parameters() if id(p) not in chosen]
+        return nn.utils.clip_grad_norm_(rest, clip)
+
     def _windows(self) -> list[int]:
         """Draw the resolutions of this step from the crops' generator, whose state is saved."""
         windows, n = self.config.distortion.windows, self.config.distortion.scales_per_step
@@ -167,7 +179,7 @@ class Trainer:
             writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
 
     def save(self) -> None:
-        """Write the whole state, atomically: weights, average, optimiser, generators, controller."""
+        """Write the whole state: weights, average, optimiser, generators, controller."""
         state: dict[str, Any] = {
             "config": asdict(self.config),
             "model": self.model.state_dict(),

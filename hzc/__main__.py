@@ -1,0 +1,5 @@
+"""`python -m hzc`."""
+
+from hzc.cli import main
+
+main()

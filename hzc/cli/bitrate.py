@@ -1,0 +1,112 @@
+"""`hzc bitrate`."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hzc import container, files, rate
+from hzc.cli.options import model_options, prepare_torch, report_options
+from hzc.cli.report import Report, say_json
+from hzc.container import Container
+from hzc.errors import HzcError
+from hzc.files import STDIO
+from hzc.rate import Rate
+
+if TYPE_CHECKING:
+    from hzc.codec import Codec
+
+RUNGS = {
+    "nominal": "32-bit floats",
+    "kl": "KL to the prior",
+    "ideal": "ideal code length",
+    "payload": "coded symbols",
+    "file": "file bytes",
+}
+
+
+@click.command("bitrate")
+@click.argument("inputs", nargs=-1, required=True, metavar="FILE...")
+@click.option("--ladder", is_flag=True, help="Every rung from the raw latent to the file.")
+@model_options
+@report_options
+def command(
+    inputs: tuple[str, ...], ladder: bool, model: str | None, device: str, threads: int | None,
+    quiet: bool, as_json: bool,
+) -> None:  # fmt: skip
+    r"""Print what files really cost: file bytes, header included, per second of audio.
+
+    \b
+    Examples:
+      hzc bitrate *.hzc
+      hzc bitrate talk.hzc --ladder
+      hzc bitrate talk.wav --ladder        encodes in memory; adds the KL rung
+
+    A WAV or other audio file is encoded in memory, and nothing is written.
+    """
+    report = Report(len(inputs), quiet=quiet, as_json=as_json)
+    rates: list[Rate] = []
+
+    @cache
+    def codec() -> Codec:
+        prepare_torch(device, threads)
+        from hzc.codec import Codec
+
+        return Codec.load(model, device)
+
+    for path in inputs:
+        try:
+            data, kl_bits = _file_or_encoded(path, codec)
+            parsed = container.unpack(data)
+            measured = rate.measure(parsed, len(data))
+            rungs = None
+            if ladder:
+                ideal_bits = _ideal_bits(parsed, model)
+                rungs = rate.ladder(parsed, len(data), ideal_bits, kl_bits)
+        except HzcError as error:
+            report.failed(error, path)
+            continue
+        rates.append(measured)
+        _print(path, measured, rungs, as_json)
+    if len(rates) > 1 and not as_json:
+        click.echo(f"total ({len(rates)} files)  {rate.total(rates).line()}")
+    report.n_done = len(rates)
+    report.summary()
+    click.get_current_context().exit(report.exit_code)
+
+
+def _file_or_encoded(path: str, codec: Any) -> tuple[bytes, float | None]:
+    """Return the bytes of a .hzc file, or of audio encoded in memory with its KL in bits."""
+    data = files.read_bytes(path)
+    if path.lower().endswith(".hzc") or data.startswith(container.MAGIC):
+        return data, None
+    from hzc import audio
+
+    encoded = codec().encode_source(audio.open_source(data if path == STDIO else path))
+    return encoded.data, encoded.kl_bits
+
+
+def _ideal_bits(parsed: Container, model: str | None) -> float:
+    """Return the code length of a file's symbols under its model's tables; no torch needed."""
+    from hzc.modelfile import open_for_id
+
+    opened = open_for_id(parsed.header.model_id, model)
+    opened.check(parsed.header)
+    step_index, bits = parsed.header.step_index, 0.0
+    for chunk in parsed.chunks:
+        lengths = [chunk.n_frames] * len(chunk.payloads)
+        for symbols in opened.prior.decode(list(chunk.payloads), lengths, step_index):
+            bits += opened.prior.ideal_bits(symbols, step_index)
+    return bits
+
+
+def _print(path: str, measured: Rate, rungs: dict[str, float] | None, as_json: bool) -> None:
+    if as_json:
+        extra = {"ladder_bits_per_s": {k: round(v, 3) for k, v in rungs.items()}} if rungs else {}
+        say_json({"path": path, **measured.values(), **extra})
+        return
+    click.echo(f"{path}  {measured.line()}")
+    for rung, bits_per_s in (rungs or {}).items():
+        click.echo(f"  {rung:<8} {bits_per_s:9.1f} bit/s  {bits_per_s / 8:8.1f} B/s  {RUNGS[rung]}")

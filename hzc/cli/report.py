@@ -1,0 +1,85 @@
+"""Counts what was done, says it, and owns the exit code.
+
+Exit codes: 0 when all is done; with one file the code of its error; with several, 1 if any failed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from hzc.errors import HzcError
+
+SCHEMA = 1
+
+
+def show_error(error: HzcError) -> None:
+    """Print one line on stderr, and a hint where there is one."""
+    click.echo(f"hzc: {error}", err=True)
+    if error.hint:
+        click.echo(f"hint: {error.hint}", err=True)
+    if os.environ.get("HZC_DEBUG"):
+        click.echo("".join(traceback.format_exception(error)), err=True)
+
+
+def say_json(values: dict[str, Any]) -> None:
+    """Print one JSON line on stdout."""
+    click.echo(json.dumps({"schema": SCHEMA, **values}))
+
+
+@dataclass
+class Report:
+    """What happened to each file of one command."""
+
+    n_jobs: int
+    quiet: bool = False
+    as_json: bool = False
+    n_done: int = 0
+    n_skipped: int = 0
+    failures: list[HzcError] = field(default_factory=list)
+
+    def done(self, text: str, values: dict[str, Any]) -> None:
+        """Count a file that was done; `text` for people, `values` for programs."""
+        self.n_done += 1
+        if self.as_json:
+            say_json(values)
+        elif not self.quiet:
+            click.echo(text, err=True)
+
+    def note(self, text: str) -> None:
+        """Say something worth knowing about a file that is being done."""
+        if not self.quiet:
+            click.echo(f"hzc: note: {text}", err=True)
+
+    def skipped(self, path: str) -> None:
+        """Count a file whose target exists already."""
+        self.n_skipped += 1
+        if not self.quiet and not self.as_json:
+            click.echo(f"{path}: skipped, exists already", err=True)
+
+    def failed(self, error: HzcError, path: str) -> None:
+        """Count a file that could not be done, and say why."""
+        if error.path is None:
+            error.path = "standard input" if path == "-" else path
+        self.failures.append(error)
+        show_error(error)
+        if self.as_json:
+            say_json({"path": path, "error": error.message, "exit_code": error.exit_code})
+
+    def summary(self) -> None:
+        """Say how many of several files were done, if any failed."""
+        if self.n_jobs > 1 and self.failures:
+            text = f"hzc: {self.n_done} of {self.n_jobs} files done, {len(self.failures)} failed"
+            click.echo(text, err=True)
+
+    @property
+    def exit_code(self) -> int:
+        """The code that the process ends with."""
+        if not self.failures:
+            return 0
+        return self.failures[0].exit_code if self.n_jobs == 1 else 1

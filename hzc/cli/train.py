@@ -1,0 +1,101 @@
+"""`hzc train`: the rate–distortion run, the prior, the export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hzc.errors import TrainingError
+
+
+class StageGroup(click.Group):
+    """Takes `hzc train CONFIG` for `hzc train run CONFIG`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Put `run` in front of anything that is no stage."""
+        if args and args[0] not in self.commands:
+            args = ["run", *args]
+        return super().resolve_command(ctx, args)
+
+
+@click.group("train", cls=StageGroup)
+def command() -> None:
+    r"""Train a model: run, then prior, then export.
+
+    \b
+    Examples:
+      hzc train training/base-rd.toml                 long; resumes where it stopped
+      hzc train prior training/base-rd.toml
+      hzc train export training/base-rd.toml --id 240 --name mine --folder . \
+          --measure-on some/speech
+
+    Every stage keeps its files in a folder of its own, runs/<name of the configuration>.
+    """
+
+
+_config = click.argument("config", type=click.Path(exists=True, dir_okay=False))
+_run = click.option("--run", "run_dir", metavar="DIR", help="Default: runs/<config's name>.")
+
+
+def _run_dir(config: str, run_dir: str | None) -> Path:
+    return Path(run_dir) if run_dir else Path("runs") / Path(config).stem
+
+
+@command.command("run")
+@_config
+@_run
+def run(config: str, run_dir: str | None) -> None:
+    """Train analysis, synthesis and float prior; resume from the last checkpoint."""
+    from hzc.train.config import load_config
+    from hzc.train.loop import Trainer
+
+    Trainer(load_config(config), _run_dir(config, run_dir)).run()
+
+
+@command.command("prior")
+@_config
+@_run
+def prior(config: str, run_dir: str | None) -> None:
+    """Fit the integer prior on the symbols of a finished run."""
+    from hzc.train.config import load_config
+    from hzc.train.data import load_corpus
+    from hzc.train.export import PRIOR_FILE, save_prior
+    from hzc.train.latents import checkpoint_weights, collect
+    from hzc.train.prior import FrameSampler, fit_prior
+
+    settings, folder = load_config(config), _run_dir(config, run_dir)
+    weights = checkpoint_weights(folder / "checkpoint.pt")
+    corpus = load_corpus(settings.data, sample_rate_hz=16_000)
+    latents, starts = collect(weights, settings, corpus)
+    fitted = fit_prior(FrameSampler(latents, starts, settings.prior), settings.seed)
+    save_prior(fitted, folder / PRIOR_FILE)
+    click.echo(f"{folder / PRIOR_FILE}  fingerprint {fitted.fingerprint:04x}", err=True)
+
+
+@command.command("export")
+@_config
+@_run
+@click.option("--id", "model_id", type=click.IntRange(1, 255), required=True,
+              help="Registry id; 240 to 255 are for private models.")  # fmt: skip
+@click.option("--name", required=True, help="Name of the model and of its file.")
+@click.option("--folder", required=True, metavar="DIR", help="Where weights and registry.json go.")
+@click.option("--measure-on", required=True, metavar="DIR", help="Recordings to set the rate on.")
+@click.option("--kbps", type=float, default=1.0, show_default=True, help="Rate to aim at.")
+def export(
+    config: str, run_dir: str | None, model_id: int, name: str, folder: str, measure_on: str,
+    kbps: float,
+) -> None:  # fmt: skip
+    """Write the weight file and its registry entry, with the measured rate."""
+    from hzc.train.config import load_config
+    from hzc.train.export import Target, recordings_in
+    from hzc.train.export import export as write
+
+    if not Path(folder).is_dir():
+        raise TrainingError("no such folder", path=folder)
+    target = Target(model_id, name, Path(folder), kbps, Path(measure_on).name)
+    recordings = recordings_in(measure_on)
+    spec = write(load_config(config), _run_dir(config, run_dir), target, recordings)
+    click.echo(f"{spec.name}: {spec.measured_kbps:.3f} kbps, sha256 {spec.sha256}", err=True)

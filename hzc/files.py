@@ -1,0 +1,182 @@
+"""Which file becomes which, and writing a target wholly or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hzc.errors import OutputClashError, OutputExistsError, OutputWriteError, UnreadableError
+
+STDIO = "-"
+"""Name of standard input and standard output."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to be made from another; either may be "-"."""
+
+    source: str
+    target: str
+
+
+def plan(inputs: Sequence[str], output: str | None, folder: str | None, suffix: str) -> list[Job]:
+    """Return what to make from what, before any work is done.
+
+    Args:
+        inputs: Files, or "-" for standard input.
+        output: Target of the only input, or None.
+        folder: Where targets go, or None for beside their sources.
+        suffix: Suffix of targets that are not named, for example ".hzc".
+
+    Raises:
+        OutputClashError: two inputs have one target, or a target is its own source.
+    """
+    if output is not None:
+        jobs = [Job(inputs[0], output)]
+    else:
+        jobs = [Job(source, _sibling(source, folder, suffix)) for source in inputs]
+    claimed: dict[str, str] = {}
+    for job in jobs:
+        if job.target == STDIO:
+            continue
+        real = os.path.realpath(job.target)
+        if job.source != STDIO and os.path.realpath(job.source) == real:
+            raise OutputClashError("input and output are the same file", path=job.source)
+        if real in claimed:
+            raise OutputClashError(
+                f"{claimed[real]} and {job.source} would both be written to it",
+                path=job.target,
+                hint="name outputs one by one with -o",
+            )
+        claimed[real] = job.source
+    return jobs
+
+
+def _sibling(source: str, folder: str | None, suffix: str) -> str:
+    if source == STDIO:
+        return STDIO
+    path = Path(source)
+    return str((Path(folder) if folder else path.parent) / (path.stem + suffix))
+
+
+def read_bytes(source: str) -> bytes:
+    """Return all bytes of a file, or of standard input for "-".
+
+    Raises:
+        UnreadableError: missing, a folder, no permission.
+    """
+    try:
+        return sys.stdin.buffer.read() if source == STDIO else Path(source).read_bytes()
+    except OSError as error:
+        raise _unreadable(source, error) from error
+
+
+def check_readable(source: str) -> None:
+    """Raise UnreadableError unless the file can be opened for reading."""
+    try:
+        with open(source, "rb"):
+            pass
+    except OSError as error:
+        raise _unreadable(source, error) from error
+
+
+def _unreadable(source: str, error: OSError) -> UnreadableError:
+    reason = (error.strerror or str(error)).lower()
+    hint = None
+    if isinstance(error, IsADirectoryError):
+        hint = "bin/hzc-encode-tree and bin/hzc-decode-tree do whole folders"
+    return UnreadableError(f"cannot be read ({reason})", path=source, hint=hint)
+
+
+def check_target(target: str, *, force: bool) -> None:
+    """Raise OutputExistsError where a regular file is in the way and `force` is not given."""
+    if target != STDIO and not force and (os.path.isfile(target) or os.path.islink(target)):
+        raise OutputExistsError("exists already", path=target, hint="overwrite it with --force")
+
+
+@contextmanager
+def atomic_write(target: str, *, force: bool) -> Iterator[Path]:
+    """Give a temporary path beside the target, which takes its place when the block ends well.
+
+    After any exception the temporary file is gone and the target is as it was. A target that is
+    no regular file, such as /dev/null, is given as it is.
+
+    Raises:
+        OutputExistsError: the target came into being meanwhile, and `force` is not given.
+        OutputWriteError: the operating system refused.
+    """
+    real = Path(os.path.realpath(target))
+    if real.exists() and not real.is_file():
+        if real.is_dir():
+            raise OutputWriteError("is a folder", path=target, hint="name a file")
+        yield real
+        return
+    partial = real.with_name(f".{real.name[:100]}.{secrets.token_hex(4)}.partial")
+    try:
+        # Created here, with the user's umask, so that refusals come before the work.
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    try:
+        yield partial
+        _publish(partial, real, target, force)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _publish(partial: Path, real: Path, target: str, force: bool) -> None:
+    """Give the finished file its name."""
+    if not force:
+        try:
+            # A link, unlike a rename, never replaces a file that came meanwhile.
+            os.link(partial, real)
+            return
+        except FileExistsError:
+            check_target(target, force=False)
+        except OSError:
+            check_target(target, force=False)  # no hard links on this file system
+    os.replace(partial, real)
+
+
+def _unwritable(target: str, error: OSError) -> OutputWriteError:
+    reason = (error.strerror or str(error)).lower()
+    return OutputWriteError(
+        f"cannot be written ({reason})", path=target, hint="check folder, permission and free space"
+    )
+
+
+def write_bytes(target: str, data: bytes, *, force: bool) -> None:
+    """Write a whole file, or to standard output for "-".
+
+    Raises:
+        OutputExistsError: the target exists and `force` is not given.
+        OutputWriteError: the operating system refused, or the reader closed the pipe.
+    """
+    if target == STDIO:
+        write_stdout(data)
+        return
+    with atomic_write(target, force=force) as partial:
+        partial.write_bytes(data)
+
+
+def write_stdout(data: bytes) -> None:
+    """Write bytes to standard output.
+
+    Raises:
+        OutputWriteError: the reader closed the pipe, or the device is full.
+    """
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        # Python would try to flush again at exit, and print a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        reason = "the reader closed the pipe" if isinstance(error, BrokenPipeError) else str(error)
+        raise OutputWriteError(f"cannot be written ({reason})", path="standard output") from error

@@ -1,0 +1,190 @@
+"""The weight file of a model: one safetensors file with arrays, prior, steps and config.
+
+Read without torch, so that the prior alone can be used by tools that only look at bits.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from hzc import prior as prior_module
+from hzc import registry
+from hzc.container import Header
+from hzc.errors import DesyncError, UnknownModelError, WeightsError
+from hzc.model.config import ModelConfig
+from hzc.prior import Prior
+
+METADATA_KEY = "hzc"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """An opened weight file."""
+
+    path: Path
+    model_id: int
+    name: str
+    default_step_index: int
+    config: ModelConfig
+    metadata: dict[str, Any]
+
+    def arrays(self, prefix: str) -> dict[str, npt.NDArray[Any]]:
+        """Return the arrays whose names start with `prefix`, the prefix taken off.
+
+        Raises:
+            WeightsError: the file cannot be read.
+        """
+        try:
+            with safe_open(self.path, framework="np") as file:
+                return {
+                    name.removeprefix(prefix): file.get_tensor(name)
+                    for name in file.keys()  # noqa: SIM118 - safe_open is no mapping
+                    if name.startswith(prefix)
+                }
+        except (OSError, SafetensorError) as error:
+            raise WeightsError(f"cannot read the weights ({error})", path=self.path) from error
+
+    def check(self, header: Header) -> None:
+        """Raise DesyncError unless this model has the tables that a file was made with."""
+        prior = self.prior
+        if (header.fingerprint, header.n_latent) != (prior.fingerprint, prior.n_latent):
+            raise DesyncError(
+                f"the file was made with other tables (fingerprint {header.fingerprint:04x}, "
+                f"model {self.name} has {prior.fingerprint:04x})",
+                hint="use the release of hzc, or the weights, that made the file",
+            )
+
+    @cached_property
+    def prior(self) -> Prior:
+        """The integer prior and its tables."""
+        arrays = self.arrays("prior.")
+        try:
+            fields = {name: arrays[name] for name in (*prior_module.ARRAYS, "tables")}
+            layer1, layer2, mean, scale = self.metadata["prior_shifts"]
+        except (KeyError, ValueError) as error:
+            raise WeightsError(f"the prior is incomplete ({error})", path=self.path) from error
+        return Prior(**fields, shifts=(layer1, layer2, mean, scale))
+
+    @cached_property
+    def base_step(self) -> npt.NDArray[np.float32]:
+        """Learned step of every dimension, float32 [D], > 0, latent units."""
+        return np.asarray(self.arrays("base_step")[""], dtype=np.float32)
+
+    @cached_property
+    def table_scales(self) -> npt.NDArray[np.float32]:
+        """Standard deviation that each scale index stands for, float32 [n_scales], in steps."""
+        return np.asarray(self.arrays("table_scales")[""], dtype=np.float32)
+
+
+def open_model(name_or_path: str | PathLike[str] | None = None) -> ModelFile:
+    """Return a registered model, or one in a file of its own.
+
+    Args:
+        name_or_path: Registered name, path of a .safetensors file, or None for the default.
+
+    Raises:
+        UnknownModelError: no such name.
+        WeightsError: the file is missing, damaged or not the registered one.
+    """
+    if name_or_path is not None and str(name_or_path).endswith(".safetensors"):
+        return _open(Path(name_or_path))
+    spec = registry.find_name(str(name_or_path or registry.default_name()))
+    return open_registered(spec)
+
+
+def open_registered(spec: registry.ModelSpec) -> ModelFile:
+    """Return the file of a registered model, its checksum verified.
+
+    Raises:
+        WeightsError: the file is missing, damaged or not the registered one.
+    """
+    try:
+        found = sha256(spec.path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WeightsError(
+            f"cannot read the weights ({error.strerror})", path=spec.path, hint="reinstall hzc"
+        ) from error
+    if found != spec.sha256:
+        raise WeightsError(
+            f"weights of model {spec.name} are not the registered ones (sha256 {found[:12]}…, "
+            f"expected {spec.sha256[:12]}…)",
+            path=spec.path,
+            hint="reinstall hzc",
+        )
+    return _open(spec.path)
+
+
+def open_for_id(model_id: int, name_or_path: str | PathLike[str] | None = None) -> ModelFile:
+    """Return the model that a file names.
+
+    Args:
+        model_id: The id in the file's header.
+        name_or_path: Where the user says it is, or None to look the id up.
+
+    Raises:
+        UnknownModelError: the id is not registered, or the user named another model.
+        WeightsError: the weights are missing or damaged.
+    """
+    if name_or_path is None:
+        return open_registered(registry.find_id(model_id))
+    file = open_model(name_or_path)
+    if file.model_id != model_id:
+        raise UnknownModelError(
+            f"the file needs model {model_id}, not {file.name} (model {file.model_id})"
+        )
+    return file
+
+
+def _open(path: Path) -> ModelFile:
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = json.loads((file.metadata() or {})[METADATA_KEY])
+        return ModelFile(
+            path=path,
+            model_id=int(metadata["model_id"]),
+            name=str(metadata["name"]),
+            default_step_index=int(metadata["default_step_index"]),
+            config=ModelConfig.from_json(metadata["config"]),
+            metadata=metadata,
+        )
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise WeightsError(
+            f"not the weights of an hzc model ({error})",
+            path=path,
+            hint="make one with hzc train export",
+        ) from error
+
+
+def save_model(
+    path: Path,
+    metadata: dict[str, Any],
+    config: ModelConfig,
+    prior: Prior,
+    arrays: dict[str, npt.NDArray[Any]],
+) -> None:
+    """Write a weight file.
+
+    Args:
+        path: Target, overwritten.
+        metadata: model_id, name, default_step_index, and whatever else should be kept.
+        config: Sizes of the networks.
+        prior: Integer prior and tables.
+        arrays: `analysis.*`, `synthesis.*`, `base_step`, `table_scales`.
+    """
+    stored = dict(arrays)
+    for name in (*prior_module.ARRAYS, "tables"):
+        stored[f"prior.{name}"] = getattr(prior, name)
+    values = {**metadata, "config": config.to_json(), "prior_shifts": list(prior.shifts)}
+    contiguous = {name: np.ascontiguousarray(array) for name, array in stored.items()}
+    save_file(contiguous, path, metadata={METADATA_KEY: json.dumps(values, sort_keys=True)})

@@ -1,0 +1,230 @@
+"""Fits the integer prior on the symbols of a finished analysis transform.
+
+The network is trained in floating point with clipped activations, then rounded: 16-bit weights and
+12-bit activations are fine enough that rounding costs nothing that can be measured (the report has
+both figures). The tables are fitted last, on the residuals of the rounded network.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from hzc.prior import ACTIVATION_MAX, CONTEXT_CLIP, MEAN_FRACTIONS, Prior
+from hzc.quantize import STEP_INDEXES_PER_OCTAVE
+from hzc.train import tables
+from hzc.train.config import PriorConfig
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int32]
+
+WEIGHT_BITS = 10
+"""Weights are stored in units of 2^-10."""
+ACTIVATION_BITS = 8
+"""Activations are in units of 2^-8, 0 … 16."""
+STEP_INDEX_SCALE = 1.0 / 16.0
+CHUNK_FRAMES = 80
+
+
+class ClippedMlp(nn.Module):
+    """The prior's network in floating point; one network per group, run side by side."""
+
+    mask: Tensor
+
+    def __init__(self, n_latent: int, config: PriorConfig) -> None:
+        """Start near a static prior of unit scale."""
+        super().__init__()
+        self.config = config
+        groups, hidden = config.n_groups, config.hidden
+        self.group_size = n_latent // groups
+        n_context = config.context_frames * n_latent
+        n_inputs = 1 + n_context + n_latent
+        mask = torch.ones(groups, n_inputs, 1)
+        for g in range(groups):
+            mask[g, 1 + n_context + g * self.group_size :] = 0.0
+        self.register_buffer("mask", mask, persistent=False)
+        self.w1 = nn.Parameter(torch.randn(groups, n_inputs, hidden) / math.sqrt(n_inputs))
+        self.b1 = nn.Parameter(torch.zeros(groups, 1, hidden))
+        self.w2 = nn.Parameter(torch.randn(groups, hidden, hidden) * math.sqrt(2.0 / hidden))
+        self.b2 = nn.Parameter(torch.zeros(groups, 1, hidden))
+        self.w3 = nn.Parameter(torch.zeros(groups, hidden, 2 * self.group_size))
+        start = torch.zeros(groups, 1, 2 * self.group_size)
+        start[:, :, self.group_size :] = 3.3 * tables.SCALES_PER_OCTAVE
+        self.b3 = nn.Parameter(start)
+
+    def forward(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean (steps) and scale index, float32 [n, D] each, for context [n, n_inputs]."""
+        limit = (ACTIVATION_MAX + 1) / 2**ACTIVATION_BITS
+        shared = context.expand(self.config.n_groups, -1, -1)
+        h = torch.baddbmm(self.b1, shared, self.w1 * self.mask).clamp(0.0, limit)
+        h = torch.baddbmm(self.b2, h, self.w2).clamp(0.0, limit)
+        out = torch.baddbmm(self.b3, h, self.w3)  # [G, n, 2 * D / G]
+        mean, scale = out[:, :, : self.group_size], out[:, :, self.group_size :]
+        n = context.shape[0]
+        return mean.transpose(0, 1).reshape(n, -1), scale.transpose(0, 1).reshape(n, -1)
+
+
+@dataclass(frozen=True)
+class FrameSampler:
+    """Draws frames with their context from latents in units of the base step."""
+
+    latents: FloatArray
+    """float32 [frame, D], all recordings end to end."""
+    starts: npt.NDArray[np.int64]
+    """First frame of the recording that each frame belongs to, int64 [frame]."""
+    config: PriorConfig
+
+    def draw(self, rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
+        """Return context [n, n_inputs] and symbols [n, D], float32 whole numbers.
+
+        The place in the chunk is drawn too, since context restarts with every chunk.
+        """
+        low, high = self.config.step_index_range
+        step_index = rng.integers(low, high + 1, n)
+        step_index[rng.random(n) < self.config.default_share] = self.config.default_step_index
+        at = rng.integers(0, len(self.latents), n)
+        place = rng.integers(0, CHUNK_FRAMES, n)
+        return self.at(at, np.minimum(place, at - self.starts[at]), step_index)
+
+    def at(
+        self,
+        frames: npt.NDArray[np.int64],
+        place: npt.NDArray[np.int64],
+        step_index: npt.NDArray[np.int64],
+    ) -> tuple[Tensor, Tensor]:
+        """Return context and symbols of the given frames, each `place` frames into its chunk."""
+        k = self.config.context_frames
+        past = np.arange(-k, 1)
+        picked = self.latents[np.maximum(frames[:, None] + past, 0)]  # [n, K + 1, D]
+        scale = 2.0 ** (-step_index / STEP_INDEXES_PER_OCTAVE)
+        symbols = np.rint(picked * scale[:, None, None].astype(np.float32))
+        symbols *= (past >= -place[:, None])[:, :, None]
+        clipped = np.clip(symbols, -CONTEXT_CLIP, CONTEXT_CLIP).reshape(len(frames), -1)
+        context = np.concatenate([step_index[:, None].astype(np.float32), clipped], axis=1)
+        return torch.from_numpy(context), torch.from_numpy(np.ascontiguousarray(symbols[:, -1]))
+
+
+def code_length_bits(symbols: Tensor, mean: Tensor, scale_index: Tensor) -> Tensor:
+    """Return the cost of symbols under discretised Gaussians with a small heavy tail, in bits."""
+    sigma = tables.SMALLEST_SCALE * 2.0 ** (scale_index / tables.SCALES_PER_OCTAVE)
+    distance = (symbols - mean).abs()
+
+    def mass(width: Tensor) -> Tensor:
+        upper = torch.special.ndtr((0.5 - distance) / width)
+        return upper - torch.special.ndtr((-0.5 - distance) / width)
+
+    bits: Tensor = -torch.log2(0.9 * mass(sigma) + 0.1 * mass(2.5 * sigma) + 2.0**-18)
+    return bits
+
+
+def fit_network(sampler: FrameSampler, seed: int) -> ClippedMlp:
+    """Return a network trained for `config.n_steps` steps of AdamW with a cosine schedule."""
+    config = sampler.config
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    network = ClippedMlp(sampler.latents.shape[1], config)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, config.lr, total_steps=config.n_steps, pct_start=0.05
+    )
+    bar = tqdm(range(config.n_steps), desc="prior", unit="step", disable=None)
+    top = config.n_scales - 1.0
+    for step in bar:
+        context, symbols = sampler.draw(rng, config.batch_frames)
+        mean, scale_index = network(scaled(context))
+        inside = scale_index.clamp(0.0, top)
+        bits = code_length_bits(symbols, mean, inside).sum(1).mean()
+        # A scale index beyond the tables has no gradient of its own: pull it back.
+        loss = bits + (scale_index - inside).abs().sum(1).mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 20.0)
+        optimiser.step()
+        schedule.step()
+        if step % 50 == 0:
+            bar.set_postfix(bits_per_frame=f"{bits.item():.1f}")
+    return network
+
+
+def scaled(context: Tensor) -> Tensor:
+    """Bring the step index to the size of the symbols; the rounding folds this into its weight."""
+    return torch.cat([context[:, :1] * STEP_INDEX_SCALE, context[:, 1:]], dim=1)
+
+
+@torch.no_grad()
+def round_network(network: ClippedMlp, frequencies: npt.NDArray[np.uint16]) -> Prior:
+    """Return the network in integers, with the given tables."""
+    size = network.group_size
+    w1 = network.w1 * network.mask
+    w1 = torch.cat([w1[:, :1] * STEP_INDEX_SCALE, w1[:, 1:]], dim=1)
+    scale_bits = WEIGHT_BITS + ACTIVATION_BITS
+    mean_bits = int(math.log2(MEAN_FRACTIONS))
+    shifts = (WEIGHT_BITS - ACTIVATION_BITS, WEIGHT_BITS, scale_bits - mean_bits, scale_bits)
+    b3 = network.b3[:, 0].clone() * 2.0**scale_bits
+    # Half a unit, so that the shift rounds to nearest instead of down.
+    b3[:, :size] += 2.0 ** (shifts[2] - 1)
+    b3[:, size:] += 2.0 ** (shifts[3] - 1)
+
+    return Prior(
+        w1=_weights(w1),
+        b1=_biases(network.b1[:, 0] * 2.0**WEIGHT_BITS),
+        w2=_weights(network.w2),
+        b2=_biases(network.b2[:, 0] * 2.0**scale_bits),
+        w3=_weights(network.w3),
+        b3=_biases(b3),
+        shifts=shifts,
+        tables=frequencies,
+    )
+
+
+def _weights(x: Tensor) -> npt.NDArray[np.int16]:
+    limit = 2**15 - 1
+    return np.clip(np.rint(x.numpy() * 2.0**WEIGHT_BITS), -limit, limit).astype(np.int16)
+
+
+def _biases(x: Tensor) -> IntArray:
+    limit = 2**31 - 1
+    whole: IntArray = np.clip(np.rint(x.double().numpy()), -limit, limit).astype(np.int32)
+    return whole
+
+
+def count_residuals(
+    prior: Prior, sampler: FrameSampler, seed: int, n_frames: int
+) -> npt.NDArray[np.int64]:
+    """Return how often each residual is seen under each table of the rounded network.
+
+    Returns:
+        int64 [n_scales, MEAN_FRACTIONS, 2 R + 1].
+    """
+    rng = np.random.default_rng(seed)
+    n_residuals = 2 * prior.max_residual + 1
+    counts = np.zeros((prior.tables.shape[0] * MEAN_FRACTIONS, n_residuals), dtype=np.int64)
+    for _ in range(-(-n_frames // 4096)):
+        context, symbols = sampler.draw(rng, 4096)
+        for group in range(prior.n_groups):
+            whole, index = prior.predict(group, context.numpy().astype(np.float64))
+            columns = slice(group * prior.group_size, (group + 1) * prior.group_size)
+            residual = symbols[:, columns].numpy().astype(np.int64) - whole
+            inside = np.abs(residual) <= prior.max_residual
+            np.add.at(counts, (index[inside], residual[inside] + prior.max_residual), 1)
+    return counts.reshape(-1, MEAN_FRACTIONS, n_residuals)
+
+
+def fit_prior(sampler: FrameSampler, seed: int = 1) -> Prior:
+    """Return the integer prior fitted on the sampler's latents."""
+    config = sampler.config
+    torch.set_num_threads(config.n_threads)
+    network = fit_network(sampler, seed)
+    shape = (config.n_scales, MEAN_FRACTIONS, 2 * config.max_residual + 1)
+    provisional = tables.fit_tables(np.zeros(shape, dtype=np.int64))
+    rounded = round_network(network, provisional)
+    counts = count_residuals(rounded, sampler, seed + 1, 40 * 4096)
+    return round_network(network, tables.fit_tables(counts))

@@ -1,0 +1,723 @@
+"""The .hzc container: layout, limits, canonical forms, and one error class per defect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from fractions import Fraction
+from math import ceil
+
+import pytest
+
+from hzc import container
+from hzc.container import (
+    CHUNK_FRAMES,
+    FRAME_RATE_HZ,
+    MAX_FRAMES,
+    SAMPLE_RATES_HZ,
+    Chunk,
+    Header,
+    n_frames_for,
+    pack,
+    pack_chunk,
+    pack_end,
+    pack_header,
+    read_header,
+    unpack,
+)
+from hzc.errors import (
+    CorruptError,
+    FormatError,
+    LimitError,
+    NotHzcError,
+    TruncatedError,
+    VersionError,
+)
+
+EVERY_RATE_HZ = (*SAMPLE_RATES_HZ[1:], 1_000, 1_001, 37_800, 767_999, 768_000)
+OVERLONG_ZERO = b"\x80\x00"
+SIX_BYTE_VARINT = b"\x80\x80\x80\x80\x80\x01"
+FIVE_BYTE_VARINT = b"\xff\xff\xff\xff\x7f"
+
+
+def crc16(data: bytes, crc: int = 0xFFFF) -> bytes:
+    """CRC-16/CCITT-FALSE one bit at a time, big-endian."""
+    for byte in data:
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
+    return crc.to_bytes(2, "big")
+
+
+def leb128(value: int) -> bytes:
+    low, high = value % 128, value // 128
+    return bytes([low]) if high == 0 else bytes([low | 128]) + leb128(high)
+
+
+def raw_header(
+    *,
+    magic: bytes = b"hzc",
+    version_flags: int = 0x10,
+    model_id: int = 7,
+    fingerprint: int = 0xABCD,
+    rate_channels: int = 0x40,
+    step_index: int = 0,
+    gain_half_db: int = 0,
+    n_latent: int = 32,
+    explicit: bytes = b"",
+    length: bytes = b"\x01\x00",
+) -> bytes:
+    """A header byte by byte, whatever the fields, with a checksum that holds."""
+    head = magic + bytes([version_flags, model_id]) + fingerprint.to_bytes(2, "big")
+    head += bytes([rate_channels, step_index % 256, gain_half_db % 256, n_latent])
+    head += explicit + length
+    return head + crc16(head)
+
+
+def raw_record(head: bytes, index: int, channel: int, record: bytes) -> bytes:
+    """A record with a checksum that holds."""
+    place = head[-2:] + index.to_bytes(4, "big") + bytes([channel])
+    return record + crc16(place + record)
+
+
+def raw_stream_header(**changes: int) -> bytes:
+    return raw_header(version_flags=0x11, length=b"", **changes)
+
+
+def header_of(n_samples: int, **changes: object) -> Header:
+    """A header of a known length; keyword arguments as in Header."""
+    rate = changes.get("sample_rate_hz", 16_000)
+    known = Header(
+        model_id=7,
+        fingerprint=0xABCD,
+        n_latent=32,
+        n_frames=n_frames_for(n_samples, rate),
+        n_samples=n_samples,
+    )
+    return replace(known, **changes)
+
+
+def without_length(header: Header) -> Header:
+    return replace(header, n_frames=None, n_samples=None)
+
+
+def chunks_of(header: Header, *, payload: bytes = b"\x5a\xc3") -> list[Chunk]:
+    """Chunks that fill the header; every payload differs."""
+    assert header.n_frames is not None
+    full, rest = divmod(header.n_frames, CHUNK_FRAMES)
+    counts = [CHUNK_FRAMES] * full + [rest] * (rest > 0)
+    return [
+        Chunk(count, tuple(payload + bytes([i, c]) for c in range(header.n_channels)))
+        for i, count in enumerate(counts)
+    ]
+
+
+def pack_stream(header: Header, chunks: Sequence[Chunk]) -> bytes:
+    """A streamed file of a header that knows its length."""
+    streamed = without_length(header)
+    head = pack_header(streamed)
+    body = [pack_chunk(streamed, head, i, chunk) for i, chunk in enumerate(chunks)]
+    assert header.n_frames is not None
+    assert header.n_samples is not None
+    return head + b"".join(body) + pack_end(streamed, head, header.n_frames, header.n_samples)
+
+
+def one_frame_file(payload: bytes = b"\x5a\xc3") -> bytes:
+    return pack(header_of(1_500), [Chunk(1, (payload,))])
+
+
+# --- layout ---------------------------------------------------------------------------------
+
+
+def test_crc16_of_the_check_string_is_the_published_value():
+    assert crc16(b"123456789") == b"\x29\xb1"
+
+
+def test_pack_one_frame_gives_the_golden_bytes():
+    head = bytes.fromhex("687a63 10 07 abcd 40 00 00 20 01 f403")
+    head += crc16(head)
+    golden = head + raw_record(head, 0, 0, bytes.fromhex("02 5ac3"))
+    assert one_frame_file() == golden
+    assert golden.hex(" ") == "68 7a 63 10 07 ab cd 40 00 00 20 01 f4 03 98 6d 02 5a c3 1b fd"
+
+
+def test_pack_every_field_gives_its_bytes_in_order():
+    header = header_of(
+        5_000,
+        sample_rate_hz=37_800,
+        n_channels=2,
+        n_latent=3,
+        step_index=-5,
+        gain_half_db=-120,
+        step_offsets=(0, -59, 69),
+    )
+    head = bytes.fromhex("687a63 12 07 abcd 01 fb 88 03 000093a8 00c545 02 e222")
+    head += crc16(head)
+    packed = pack(header, [Chunk(2, (b"\x01", b""))])
+    second = raw_record(head, 0, 1, b"\x00")
+    assert packed == head + raw_record(head, 0, 0, b"\x01\x01") + second
+
+
+def test_pack_streamed_file_gives_frame_counts_and_an_end_record():
+    packed = pack_stream(header_of(162_001), [Chunk(80, (b"\x01",)), Chunk(2, (b"\x02\x03",))])
+    head = raw_stream_header()
+    golden = head + raw_record(head, 0, 0, b"\x50\x01\x01")
+    golden += raw_record(head, 1, 0, b"\x02\x02\x02\x03") + raw_record(head, 2, 0, b"\x00\xcf\x0f")
+    assert packed == golden
+
+
+# --- round trips ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_channels", [1, 2, 16])
+@pytest.mark.parametrize("n_samples", [1, 2_000, 2_001, 160_000, 160_001, 480_000, 500_123])
+def test_unpack_known_length_file_returns_what_was_packed(n_samples, n_channels):
+    header = header_of(n_samples, n_channels=n_channels)
+    chunks = chunks_of(header)
+    found = unpack(pack(header, chunks))
+    assert found.header == header
+    assert found.chunks == tuple(chunks)
+    assert not found.is_streamed
+
+
+@pytest.mark.parametrize("n_channels", [1, 2, 16])
+@pytest.mark.parametrize("n_samples", [1, 2_000, 2_001, 160_000, 160_001, 480_000, 500_123])
+def test_unpack_streamed_file_returns_the_completed_header(n_samples, n_channels):
+    header = header_of(n_samples, n_channels=n_channels)
+    chunks = chunks_of(header)
+    found = unpack(pack_stream(header, chunks))
+    assert found.header == header
+    assert found.chunks == tuple(chunks)
+    assert found.is_streamed
+
+
+def test_unpack_reports_header_and_payload_sizes():
+    header = header_of(162_000, n_channels=2)
+    packed = pack(header, chunks_of(header, payload=bytes(130)))
+    found = unpack(packed)
+    assert found.payload_bytes == 4 * 132
+    overhead_per_record = 2 + 2
+    assert len(packed) == found.header_bytes + found.payload_bytes + 4 * overhead_per_record
+
+
+def test_unpack_empty_payload_returns_an_empty_payload():
+    assert unpack(one_frame_file(payload=b"")).chunks == (Chunk(1, (b"",)),)
+
+
+@pytest.mark.parametrize("rate", EVERY_RATE_HZ)
+def test_unpack_every_sample_rate_returns_it(rate):
+    header = header_of(rate + 1, sample_rate_hz=rate)
+    assert header.n_frames == FRAME_RATE_HZ + 1
+    assert unpack(pack(header, chunks_of(header))).header == header
+
+
+@pytest.mark.parametrize(("code", "rate"), list(enumerate(SAMPLE_RATES_HZ))[1:])
+def test_pack_header_listed_rate_uses_its_code(code, rate):
+    packed = pack_header(header_of(rate, sample_rate_hz=rate))
+    assert packed[7] >> 4 == code
+    assert len(packed) == len(pack_header(header_of(37_800, sample_rate_hz=37_800))) - 4
+
+
+@pytest.mark.parametrize("n_frames", [1, 127, 128, 16_383, 16_384, 2**21 - 1, 2**21, MAX_FRAMES])
+def test_read_header_at_varint_borders_returns_the_frames(n_frames):
+    header = header_of(n_frames * 2_000)
+    packed = pack_header(header)
+    assert read_header(packed) == (header, len(packed))
+    assert packed[11:-3] == leb128(n_frames)
+
+
+def test_read_header_ignores_what_follows():
+    packed = pack_header(header_of(1_234))
+    assert read_header(packed + b"anything") == (header_of(1_234), len(packed))
+
+
+def test_read_header_of_streamed_file_leaves_the_length_unknown():
+    header, n_bytes = read_header(pack_stream(header_of(9_999), chunks_of(header_of(9_999))))
+    assert header == without_length(header_of(9_999))
+    assert header.is_streamed
+    assert header.duration_s is None
+    assert n_bytes == 13
+
+
+def test_duration_of_known_length_is_samples_by_rate():
+    header = header_of(11_025, sample_rate_hz=44_100)
+    assert header.duration_s == 0.25
+    assert not header.is_streamed
+
+
+# --- frames, samples and the trim -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", EVERY_RATE_HZ)
+def test_n_frames_for_any_length_is_the_exact_ceiling(rate):
+    hop = Fraction(rate, FRAME_RATE_HZ)
+    around = {max(0, int(k * hop) + d) for k in (0, 1, 2, 7, 8, 10**6) for d in (-1, 0, 1, 2)}
+    for n_samples in around:
+        assert n_frames_for(n_samples, rate) == ceil(n_samples / hop)
+
+
+@pytest.mark.parametrize("rate", [1_000, 1_001, 11_025, 22_050])
+def test_unpack_every_short_length_returns_the_exact_sample_count(rate):
+    for n_samples in range(1, 3 * rate // FRAME_RATE_HZ + 3):
+        header = header_of(n_samples, sample_rate_hz=rate)
+        assert read_header(pack_header(header))[0].n_samples == n_samples
+
+
+@pytest.mark.parametrize(("trim", "n_samples"), [(0, 2_000), (1, 1_999), (1_999, 1)])
+def test_unpack_one_frame_with_allowed_trim_returns_the_samples(trim, n_samples):
+    head = raw_header(length=b"\x01" + leb128(trim))
+    found = unpack(head + raw_record(head, 0, 0, b"\x00"))
+    assert found.header.n_samples == n_samples
+
+
+@pytest.mark.parametrize("trim", [2_000, 2_001, 2**35 - 1])
+def test_unpack_trim_beyond_the_only_frame_raises_corrupt(trim):
+    with pytest.raises(CorruptError, match="trim"):
+        unpack(raw_header(length=b"\x01" + leb128(trim)))
+
+
+def test_unpack_trim_of_a_whole_frame_raises_corrupt():
+    assert read_header(raw_header(length=b"\x03" + leb128(1_999)))[0].n_samples == 4_001
+    with pytest.raises(CorruptError, match="trim"):
+        read_header(raw_header(length=b"\x03" + leb128(2_000)))
+
+
+def test_unpack_stream_with_trim_of_a_whole_frame_raises_corrupt():
+    head = raw_stream_header()
+    chunk = raw_record(head, 0, 0, b"\x01\x00")
+    with pytest.raises(CorruptError, match="trim"):
+        unpack(head + chunk + raw_record(head, 1, 0, b"\x00" + leb128(2_000)))
+
+
+# --- limits ---------------------------------------------------------------------------------
+
+ALLOWED = [
+    ("model_id", 1),
+    ("model_id", 255),
+    ("fingerprint", 0),
+    ("fingerprint", 65_535),
+    ("n_latent", 1),
+    ("n_latent", 255),
+    ("n_channels", 1),
+    ("n_channels", 16),
+    ("step_index", -64),
+    ("step_index", 64),
+    ("gain_half_db", -120),
+    ("gain_half_db", 120),
+]
+REFUSED = [
+    ("model_id", 0, "model id"),
+    ("model_id", 256, "model id"),
+    ("fingerprint", -1, "fingerprint"),
+    ("fingerprint", 65_536, "fingerprint"),
+    ("n_latent", 0, "latent dimensions"),
+    ("n_latent", 256, "latent dimensions"),
+    ("n_channels", 0, "channels"),
+    ("n_channels", 17, "channels"),
+    ("step_index", -65, "step index"),
+    ("step_index", 65, "step index"),
+    ("gain_half_db", -121, "gain"),
+    ("gain_half_db", 121, "gain"),
+    ("sample_rate_hz", 0, "sample rate"),
+    ("sample_rate_hz", 999, "sample rate"),
+    ("sample_rate_hz", 768_001, "sample rate"),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), ALLOWED)
+def test_read_header_field_at_its_limit_returns_it(field, value):
+    header = header_of(1_500, **{field: value})
+    assert read_header(pack_header(header))[0] == header
+
+
+@pytest.mark.parametrize(("field", "value", "name"), REFUSED)
+def test_pack_header_field_beyond_its_limit_raises_value_error(field, value, name):
+    with pytest.raises(ValueError, match=name) as caught:
+        pack_header(replace(header_of(1_500), **{field: value}))
+    assert not isinstance(caught.value, FormatError)
+
+
+def test_limit_tables_cover_every_field_of_the_header():
+    elsewhere = {"n_frames", "n_samples", "step_offsets"}
+    assert {name for name, _, _ in REFUSED} | elsewhere == {f.name for f in fields(Header)}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model_id": 0},
+        {"n_latent": 0},
+        {"step_index": -65},
+        {"step_index": 65},
+        {"step_index": -128},
+        {"gain_half_db": -121},
+        {"gain_half_db": 121},
+        {"rate_channels": 0x00, "explicit": (0).to_bytes(4, "big")},
+        {"rate_channels": 0x00, "explicit": (999).to_bytes(4, "big")},
+        {"rate_channels": 0x00, "explicit": (768_001).to_bytes(4, "big")},
+        {"rate_channels": 0x00, "explicit": b"\xff\xff\xff\xff"},
+        {"length": b"\x00\x00"},
+        {"length": leb128(MAX_FRAMES + 1) + b"\x00"},
+        {"length": FIVE_BYTE_VARINT + b"\x00"},
+        {"length": SIX_BYTE_VARINT + b"\x00"},
+        {"length": b"\x01" + SIX_BYTE_VARINT},
+        {"version_flags": 0x12, "n_latent": 1, "explicit": b"\x41"},
+        {"version_flags": 0x12, "n_latent": 1, "explicit": b"\xbf"},
+        {"version_flags": 0x12, "n_latent": 2, "explicit": b"\x00\x01", "step_index": 64},
+        {"version_flags": 0x12, "n_latent": 2, "explicit": b"\xff\x00", "step_index": -64},
+        {"version_flags": 0x11, "model_id": 0, "length": b""},
+    ],
+)
+def test_read_header_field_beyond_its_limit_raises_limit(changes):
+    with pytest.raises(LimitError):
+        read_header(raw_header(**changes))
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "n_samples", "message"),
+    [
+        (1, 0, "samples do not make"),
+        (1, 2_001, "samples do not make"),
+        (2, 2_000, "samples do not make"),
+        (0, 0, "frames are outside"),
+        (-1, -2_000, "frames are outside"),
+        (MAX_FRAMES + 1, (MAX_FRAMES + 1) * 2_000, "frames are outside"),
+        (None, 2_000, "known or unknown together"),
+        (1, None, "known or unknown together"),
+    ],
+)
+def test_pack_header_impossible_length_raises_value_error(n_frames, n_samples, message):
+    header = replace(header_of(2_000), n_frames=n_frames, n_samples=n_samples)
+    with pytest.raises(ValueError, match=message):
+        pack_header(header)
+
+
+@pytest.mark.parametrize(
+    ("step_index", "offsets"),
+    [(0, (-64, 64)), (64, (-128, 0)), (-64, (0, 127)), (-5, (-59, 69)), (5, (59, -69))],
+)
+def test_read_header_step_offsets_at_their_limits_returns_them(step_index, offsets):
+    header = header_of(1, n_latent=2, step_index=step_index, step_offsets=offsets)
+    assert read_header(pack_header(header))[0] == header
+
+
+@pytest.mark.parametrize(
+    ("step_index", "offsets"),
+    [
+        (0, (0, 65)),
+        (0, (-65, 0)),
+        (64, (0, 1)),
+        (-64, (-1, 0)),
+        (-64, (128, 0)),
+        (0, (0,)),
+        (0, (0, 0, 0)),
+        (0, ()),
+    ],
+)
+def test_pack_header_impossible_step_offsets_raises_value_error(step_index, offsets):
+    header = header_of(1, n_latent=2, step_index=step_index, step_offsets=offsets)
+    with pytest.raises(ValueError, match="step offset"):
+        pack_header(header)
+
+
+def test_unpack_payload_at_its_limit_returns_it():
+    limit = 3 * 32 * container.MAX_SYMBOL_BYTES + 8
+    header = header_of(6_000)
+    assert unpack(pack(header, [Chunk(3, (bytes(limit),))])).payload_bytes == limit
+
+
+@pytest.mark.parametrize("excess", [1, 10**9])
+def test_unpack_payload_beyond_its_limit_raises_limit_before_it_is_read(excess):
+    limit = 3 * 32 * container.MAX_SYMBOL_BYTES + 8
+    with pytest.raises(LimitError, match="declares"):
+        unpack(raw_header(length=b"\x03\x00") + leb128(limit + excess))
+
+
+def test_pack_payload_beyond_its_limit_raises_value_error():
+    payload = bytes(32 * container.MAX_SYMBOL_BYTES + 9)
+    with pytest.raises(ValueError, match="bytes"):
+        pack(header_of(2_000), [Chunk(1, (payload,))])
+
+
+# --- what pack refuses ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "counts", "message"),
+    [
+        (2_000, [], "header says"),
+        (2_000, [2], "header says"),
+        (2_000, [1, 1], "header says"),
+        (322_000, [80, 80], "header says"),
+        (322_000, [79, 80, 2], "every chunk but the last"),
+        (322_000, [80, 1, 80], "every chunk but the last"),
+        (322_000, [161], "does not fit"),
+        (162_000, [81], "does not fit"),
+        (160_000, [80, 0], "does not fit"),
+    ],
+)
+def test_pack_wrong_chunk_lengths_raises_value_error(n_samples, counts, message):
+    with pytest.raises(ValueError, match=message):
+        pack(header_of(n_samples), [Chunk(count, (b"",)) for count in counts])
+
+
+@pytest.mark.parametrize("n_payloads", [0, 1, 3])
+def test_pack_wrong_number_of_payloads_raises_value_error(n_payloads):
+    with pytest.raises(ValueError, match="does not fit"):
+        pack(header_of(2_000, n_channels=2), [Chunk(1, (b"",) * n_payloads)])
+
+
+def test_pack_header_of_unknown_length_raises_value_error():
+    with pytest.raises(ValueError, match="header says None"):
+        pack(without_length(header_of(2_000)), [Chunk(1, (b"",))])
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "n_samples"),
+    [(1, 2_001), (2, 2_000), (1, 0), (0, 0), (0, -1), (MAX_FRAMES + 1, (MAX_FRAMES + 1) * 2_000)],
+)
+def test_pack_end_impossible_length_raises_value_error(n_frames, n_samples):
+    header = without_length(header_of(2_000))
+    with pytest.raises(ValueError, match="frames"):
+        pack_end(header, pack_header(header), n_frames, n_samples)
+
+
+# --- canonical forms ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "length", [b"\x81\x00\x00", b"\x01" + OVERLONG_ZERO, b"\x01\xf4\x83\x00", b"\x80\x80\x00\x00"]
+)
+def test_read_header_overlong_varint_raises_corrupt(length):
+    with pytest.raises(CorruptError, match="shortest"):
+        read_header(raw_header(length=length))
+
+
+def test_unpack_overlong_payload_length_raises_corrupt():
+    head = raw_header()
+    with pytest.raises(CorruptError, match="shortest"):
+        unpack(head + raw_record(head, 0, 0, OVERLONG_ZERO))
+
+
+@pytest.mark.parametrize("count", [OVERLONG_ZERO, b"\x81\x00"])
+def test_unpack_overlong_frame_count_raises_corrupt(count):
+    head = raw_stream_header()
+    with pytest.raises(CorruptError, match="shortest"):
+        unpack(head + raw_record(head, 0, 0, count + b"\x00"))
+
+
+def test_unpack_overlong_trim_in_the_end_record_raises_corrupt():
+    head = raw_stream_header()
+    chunk = raw_record(head, 0, 0, b"\x01\x00")
+    with pytest.raises(CorruptError, match="shortest"):
+        unpack(head + chunk + raw_record(head, 1, 0, b"\x00" + OVERLONG_ZERO))
+
+
+def test_unpack_six_byte_payload_length_raises_limit():
+    with pytest.raises(LimitError, match="longer than 5"):
+        unpack(raw_header() + SIX_BYTE_VARINT)
+
+
+@pytest.mark.parametrize("rate", SAMPLE_RATES_HZ[1:])
+def test_read_header_listed_rate_spelled_out_raises_corrupt(rate):
+    head = raw_header(rate_channels=0x00, explicit=rate.to_bytes(4, "big"))
+    with pytest.raises(CorruptError, match="by its code"):
+        read_header(head)
+
+
+# --- version, magic, reserved ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", b"RIFF", b"hz\0", b"HZC\x10", b"\x68\x7a\x64"])
+def test_unpack_other_magic_raises_not_hzc(data):
+    with pytest.raises(NotHzcError):
+        unpack(data)
+
+
+@pytest.mark.parametrize("version", [0, *range(2, 16)])
+def test_read_header_other_version_raises_version(version):
+    with pytest.raises(VersionError, match=f"version {version}"):
+        read_header(raw_header(version_flags=version << 4))
+
+
+@pytest.mark.parametrize("flags", range(4, 16))
+def test_read_header_reserved_flag_raises_version(flags):
+    with pytest.raises(VersionError, match="flags"):
+        read_header(raw_header(version_flags=0x10 | flags))
+
+
+def test_read_header_reserved_rate_code_raises_version():
+    with pytest.raises(VersionError, match="code 15"):
+        read_header(raw_header(rate_channels=0xF0))
+
+
+def test_read_header_newer_version_needs_no_valid_checksum():
+    with pytest.raises(VersionError) as caught:
+        read_header(b"hzc\x20")
+    assert caught.value.hint == "update hzc"
+
+
+# --- checksums and places -------------------------------------------------------------------
+
+
+def test_read_header_wrong_checksum_raises_corrupt():
+    packed = bytearray(pack_header(header_of(1_500)))
+    packed[-1] ^= 0xFF
+    with pytest.raises(CorruptError, match="header checksum"):
+        read_header(bytes(packed))
+
+
+def test_unpack_changed_payload_raises_corrupt_and_names_the_chunk():
+    header = header_of(322_000)
+    packed = bytearray(pack(header, chunks_of(header)))
+    packed[-3] ^= 0x01
+    with pytest.raises(CorruptError, match="chunk 2 "):
+        unpack(bytes(packed))
+
+
+def split_records(header: Header, chunks: Sequence[Chunk]) -> tuple[bytes, list[bytes]]:
+    """The packed header, and every record of every chunk, all of equal payload lengths."""
+    head = pack_header(header)
+    records = []
+    for index, chunk in enumerate(chunks):
+        packed = pack_chunk(header, head, index, chunk)
+        size = len(packed) // header.n_channels
+        records += [packed[i : i + size] for i in range(0, len(packed), size)]
+    return head, records
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("n_channels", [1, 2])
+def test_unpack_any_two_swapped_records_raises_corrupt(streamed, n_channels):
+    known = header_of(480_000, n_channels=n_channels)
+    chunks = [Chunk(80, (b"same",) * n_channels)] * 3
+    header = without_length(known) if streamed else known
+    head, records = split_records(header, chunks)
+    end = pack_end(header, head, 240, 480_000) if streamed else b""
+    assert unpack(head + b"".join(records) + end).chunks == tuple(chunks)
+    for i in range(len(records)):
+        for j in range(i):
+            swapped = list(records)
+            swapped[i], swapped[j] = records[j], records[i]
+            with pytest.raises(CorruptError, match="checksum of chunk"):
+                unpack(head + b"".join(swapped) + end)
+
+
+def test_unpack_repeated_record_raises_corrupt():
+    header = header_of(320_000)
+    head, records = split_records(header, chunks_of(header))
+    with pytest.raises(CorruptError, match="checksum of chunk 1"):
+        unpack(head + records[0] + records[0])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"fingerprint": 1}, {"model_id": 8}, {"step_index": 1}, {"gain_half_db": 1}],
+)
+def test_unpack_record_of_another_file_raises_corrupt(changes):
+    header, other = header_of(2_000), header_of(2_000, **changes)
+    chunk = Chunk(1, (b"\x5a\xc3",))
+    foreign = pack_chunk(other, pack_header(other), 0, chunk)
+    with pytest.raises(CorruptError, match="checksum of chunk 0"):
+        unpack(pack_header(header) + foreign)
+
+
+def test_unpack_bytes_after_the_end_raises_corrupt():
+    with pytest.raises(CorruptError, match="3 bytes after the end"):
+        unpack(one_frame_file() + bytes(3))
+
+
+def test_unpack_missing_last_chunk_raises_truncated():
+    header = header_of(320_000)
+    head, records = split_records(header, chunks_of(header))
+    with pytest.raises(TruncatedError) as caught:
+        unpack(head + records[0])
+    assert caught.value.hint
+
+
+# --- streamed files -------------------------------------------------------------------------
+
+
+def test_unpack_stream_without_end_record_raises_truncated():
+    header = without_length(header_of(160_000))
+    head = pack_header(header)
+    with pytest.raises(TruncatedError):
+        unpack(head + pack_chunk(header, head, 0, Chunk(80, (b"\x01",))))
+
+
+def test_unpack_stream_without_chunks_raises_limit():
+    head = raw_stream_header()
+    with pytest.raises(LimitError, match="0 frames"):
+        unpack(head + raw_record(head, 0, 0, b"\x00\x00"))
+
+
+def test_unpack_stream_with_end_record_of_another_place_raises_corrupt():
+    head = raw_stream_header()
+    chunk = raw_record(head, 0, 0, b"\x01\x00")
+    with pytest.raises(CorruptError, match="checksum of chunk 1"):
+        unpack(head + chunk + raw_record(head, 0, 0, b"\x00\x00"))
+
+
+def test_unpack_stream_with_short_chunk_in_the_middle_raises_corrupt():
+    head = raw_stream_header()
+    body = raw_record(head, 0, 0, b"\x4f\x00") + raw_record(head, 1, 0, b"\x01\x00")
+    with pytest.raises(CorruptError, match="short"):
+        unpack(head + body + raw_record(head, 2, 0, b"\x00\x00"))
+
+
+@pytest.mark.parametrize("second", [0, 1, 80])
+def test_unpack_stream_with_channels_of_unequal_frames_raises_corrupt(second):
+    head = raw_stream_header(rate_channels=0x41)
+    body = raw_record(head, 0, 0, b"\x02\x00") + raw_record(head, 0, 1, bytes([second, 0]))
+    with pytest.raises(CorruptError, match=f"declares {second} frames"):
+        unpack(head + body + raw_record(head, 1, 0, b"\x00\x00"))
+
+
+@pytest.mark.parametrize("count", [b"\x51", b"\x7f", b"\x80\x01", FIVE_BYTE_VARINT])
+def test_unpack_stream_with_too_long_chunk_raises_corrupt(count):
+    head = raw_stream_header()
+    with pytest.raises(CorruptError, match="declares"):
+        unpack(head + raw_record(head, 0, 0, count + b"\x00"))
+
+
+# --- size -----------------------------------------------------------------------------------
+
+
+def overhead_bytes(n_samples: int, rate: int = 16_000) -> tuple[int, int]:
+    """Header and total overhead of a file at 125 bytes a second."""
+    header = header_of(n_samples, sample_rate_hz=rate)
+    assert header.n_frames is not None
+    chunks, n_frames = [], header.n_frames
+    while n_frames > 0:
+        count = min(CHUNK_FRAMES, n_frames)
+        chunks.append(Chunk(count, (bytes(count * 125 // FRAME_RATE_HZ),)))
+        n_frames -= count
+    packed = pack(header, chunks)
+    found = unpack(packed)
+    return found.header_bytes, len(packed) - found.payload_bytes
+
+
+@pytest.mark.parametrize("short_by", [0, 1, 1_999])
+def test_overhead_of_three_seconds_is_at_most_20_bytes(short_by):
+    header_bytes, overhead = overhead_bytes(48_000 - short_by)
+    assert header_bytes <= 16
+    assert overhead <= 20
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 48_000])
+@pytest.mark.parametrize("short_by", [0, 999])
+def test_overhead_of_thirty_seconds_is_at_most_one_per_cent(rate, short_by):
+    _, overhead = overhead_bytes(30 * rate - short_by, rate)
+    assert overhead <= 0.01 * 3_750
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 48_000])
+@pytest.mark.parametrize("short_by", [0, 999])
+def test_overhead_of_ten_minutes_is_at_most_six_per_mille(rate, short_by):
+    _, overhead = overhead_bytes(600 * rate - short_by, rate)
+    assert overhead <= 0.006 * 600 * 125
+
+
+def test_header_of_streamed_file_has_the_documented_size():
+    packed = pack_header(without_length(header_of(1)))
+    assert len(packed) == container.FIXED_BYTES + container.CRC_BYTES
