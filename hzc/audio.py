@@ -17,6 +17,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from hzc.container import MAGIC
 from hzc.errors import AudioReadError, OutputWriteError, UnsupportedAudioError
 
 FloatArray = npt.NDArray[np.float32]
@@ -84,12 +85,23 @@ def _read_error(
     empty = len(file) == 0 if isinstance(file, bytes) else Path(file).stat().st_size == 0
     if empty:
         return AudioReadError("the file is empty", path=name)
+    if _starts_like_hzc(file):
+        return AudioReadError(
+            "this is a .hzc file, not audio", path=name, hint="hzc decode turns it into audio"
+        )
     reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
     return AudioReadError(
         f"not readable as audio ({reason.strip().rstrip('.')})",
         path=name,
         hint="hzc reads what libsndfile reads: WAV, FLAC, Ogg, Opus, MP3, AIFF",
     )
+
+
+def _starts_like_hzc(file: str | PathLike[str] | bytes) -> bool:
+    if isinstance(file, bytes):
+        return file.startswith(MAGIC)
+    with open(file, "rb") as stream:
+        return stream.read(len(MAGIC)) == MAGIC
 
 
 def array_source(samples: npt.ArrayLike, sample_rate_hz: int) -> Source:

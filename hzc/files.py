@@ -46,7 +46,11 @@ def plan(inputs: Sequence[str], output: str | None, folder: str | None, suffix: 
             continue
         real = os.path.realpath(job.target)
         if job.source != STDIO and os.path.realpath(job.source) == real:
-            raise OutputClashError("input and output are the same file", path=job.source)
+            raise OutputClashError(
+                "input and output are the same file",
+                path=job.source,
+                hint=f"this command makes {suffix} files from others; name its output with -o",
+            )
         if real in claimed:
             raise OutputClashError(
                 f"{claimed[real]} and {job.source} would both be written to it",

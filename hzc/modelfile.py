@@ -82,9 +82,12 @@ class ModelFile:
         return np.asarray(self.arrays("base_step")[""], dtype=np.float32)
 
     @cached_property
-    def table_scales(self) -> npt.NDArray[np.float32]:
-        """Standard deviation that each scale index stands for, float32 [n_scales], in steps."""
-        return np.asarray(self.arrays("table_scales")[""], dtype=np.float32)
+    def mixtures(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Scales (in steps) and weights of the Gaussians that the tables were made from.
+
+        float32 [n_scales, n_widths] each. They decide no bits: only the KL figure uses them.
+        """
+        return self.arrays("mixture_scales")[""], self.arrays("mixture_weights")[""]
 
 
 def open_model(name_or_path: str | PathLike[str] | None = None) -> ModelFile:
@@ -180,7 +183,7 @@ def save_model(
         metadata: model_id, name, default_step_index, and whatever else should be kept.
         config: Sizes of the networks.
         prior: Integer prior and tables.
-        arrays: `analysis.*`, `synthesis.*`, `base_step`, `table_scales`.
+        arrays: `analysis.*`, `synthesis.*`, `base_step`, `mixture_scales`, `mixture_weights`.
     """
     stored = dict(arrays)
     for name in (*prior_module.ARRAYS, "tables"):
@@ -188,3 +191,4 @@ def save_model(
     values = {**metadata, "config": config.to_json(), "prior_shifts": list(prior.shifts)}
     contiguous = {name: np.ascontiguousarray(array) for name, array in stored.items()}
     save_file(contiguous, path, metadata={METADATA_KEY: json.dumps(values, sort_keys=True)})
+    path.chmod(0o644)

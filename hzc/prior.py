@@ -39,6 +39,8 @@ TABLE_SUM = 2**16
 ESCAPE_BITS = 16
 
 ARRAYS = ("w1", "b1", "w2", "b2", "w3", "b3")
+DTYPES = {"w1": np.int16, "b1": np.int32, "w2": np.int16, "b2": np.int32, "w3": np.int16,
+          "b3": np.int32, "tables": np.uint16}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,23 @@ class Prior:
 
     def __post_init__(self) -> None:
         """Refuse shapes that do not belong together and tables that are not probabilities."""
+        if any(getattr(self, name).dtype != dtype for name, dtype in DTYPES.items()):
+            raise WeightsError("an array of the prior has the wrong type of numbers")
+        if not (self.w1.ndim == self.w3.ndim == self.tables.ndim == 3 and self.tables.size):
+            raise WeightsError("the prior's arrays do not fit together")
+        if len(self.shifts) != 4 or any(shift not in range(64) for shift in self.shifts):
+            raise WeightsError(f"the prior's shifts {self.shifts} are not four of 0 to 63")
         groups, n_inputs, hidden = self.w1.shape
         per_group = self.w3.shape[2] // 2
+        n_latent = groups * per_group
         shapes_fit = (
             self.w2.shape == (groups, hidden, hidden)
             and self.w3.shape == (groups, hidden, 2 * per_group)
             and self.b1.shape == self.b2.shape == (groups, hidden)
             and self.b3.shape == (groups, 2 * per_group)
-            and (n_inputs - 1) % (groups * per_group) == 0
+            and n_latent > 0
+            and n_inputs > n_latent
+            and (n_inputs - 1) % n_latent == 0
             and self.tables.shape[1] == MEAN_FRACTIONS
             and self.tables.shape[2] % 2 == 0
         )

@@ -52,7 +52,9 @@ def to_symbols(y: FloatArray, step: FloatArray) -> IntArray:
             "the analysis transform gave a value that is not finite",
             hint="check the weights and the input audio",
         )
-    symbols: IntArray = np.clip(np.rint(y / step[:, None]), MIN_VALUE, MAX_VALUE).astype(np.int32)
+    with np.errstate(over="ignore"):
+        scaled = np.rint(y / step[:, None])
+    symbols: IntArray = np.clip(scaled, MIN_VALUE, MAX_VALUE).astype(np.int32)
     return symbols
 
 

@@ -94,7 +94,7 @@ def split_output(
     if output is None and folder is None and len(inputs) == 2:
         first, second = inputs
         looks_like_target = second == STDIO or Path(second).suffix.lower() in suffixes
-        if looks_like_target and Path(first).suffix.lower() not in suffixes:
+        if looks_like_target:
             return (first,), second
         if first == STDIO or second == STDIO:
             raise click.UsageError(f"{second!r} has no suffix of a target; name it with -o")

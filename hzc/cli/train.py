@@ -72,7 +72,7 @@ def prior(config: str, run_dir: str | None) -> None:
     latents, starts = collect(weights, settings, corpus)
     fitted = fit_prior(FrameSampler(latents, starts, settings.prior), settings.seed)
     save_prior(fitted, folder / PRIOR_FILE)
-    click.echo(f"{folder / PRIOR_FILE}  fingerprint {fitted.fingerprint:04x}", err=True)
+    click.echo(f"{folder / PRIOR_FILE}  fingerprint {fitted.prior.fingerprint:04x}", err=True)
 
 
 @command.command("export")

@@ -24,6 +24,7 @@ from hzc.train import tables
 from hzc.train.config import TrainConfig
 from hzc.train.data import find_audio
 from hzc.train.latents import base_step, checkpoint_weights, split_weights
+from hzc.train.prior import FittedPrior
 
 PRIOR_FILE = "prior.npz"
 
@@ -41,13 +42,14 @@ class Target:
     """How the registry calls the recordings that the rate is measured on."""
 
 
-def save_prior(prior: Prior, path: Path) -> None:
+def save_prior(fitted: FittedPrior, path: Path) -> None:
     """Keep an integer prior between the stages of a run."""
-    arrays = {name: getattr(prior, name) for name in (*ARRAYS, "tables")}
-    np.savez(path, shifts=np.array(prior.shifts), **arrays)
+    arrays = {name: getattr(fitted.prior, name) for name in (*ARRAYS, "tables")}
+    shifts = np.array(fitted.prior.shifts)
+    np.savez(path, shifts=shifts, mixtures=fitted.mixtures, **arrays)
 
 
-def load_prior(path: Path) -> Prior:
+def load_prior(path: Path) -> FittedPrior:
     """Return what `save_prior` kept.
 
     Raises:
@@ -60,7 +62,8 @@ def load_prior(path: Path) -> Prior:
             "no prior in this run", path=path, hint="run hzc train prior first"
         ) from error
     a, b, c, d = (int(s) for s in stored["shifts"])
-    return Prior(**{name: stored[name] for name in (*ARRAYS, "tables")}, shifts=(a, b, c, d))
+    prior = Prior(**{name: stored[name] for name in (*ARRAYS, "tables")}, shifts=(a, b, c, d))
+    return FittedPrior(prior, stored["mixtures"])
 
 
 def export(config: TrainConfig, run: Path, target: Target, recordings: Sequence[Path]) -> ModelSpec:
@@ -72,12 +75,14 @@ def export(config: TrainConfig, run: Path, target: Target, recordings: Sequence[
         TrainingError: an unfinished run, or an id that another model has.
     """
     weights = checkpoint_weights(run / "checkpoint.pt")
-    prior = load_prior(run / PRIOR_FILE)
+    fitted = load_prior(run / PRIOR_FILE)
+    prior = fitted.prior
     arrays = {f"analysis.{k}": v for k, v in split_weights(weights, "analysis.").items()}
     arrays |= {f"synthesis.{k}": v for k, v in split_weights(weights, "synthesis.").items()}
-    n_scales = prior.tables.shape[0]
     arrays["base_step"] = base_step(weights)
-    arrays["table_scales"] = tables.scales(n_scales).astype(np.float32)
+    widths = np.outer(tables.scales(len(fitted.mixtures)), tables.RELATIVE_WIDTHS)
+    arrays["mixture_scales"] = widths.astype(np.float32)
+    arrays["mixture_weights"] = fitted.mixtures.astype(np.float32)
     path = target.folder / f"{target.name}.safetensors"
     metadata = {"model_id": target.model_id, "name": target.name}
     entries = _read_registry(target.folder / "registry.json", target)

@@ -116,8 +116,9 @@ def code_length_bits(symbols: Tensor, mean: Tensor, scale_index: Tensor) -> Tens
     distance = (symbols - mean).abs()
 
     def mass(width: Tensor) -> Tensor:
-        upper = torch.special.ndtr((0.5 - distance) / width)
-        return upper - torch.special.ndtr((-0.5 - distance) / width)
+        upper: Tensor = torch.special.ndtr((0.5 - distance) / width)
+        lower: Tensor = torch.special.ndtr((-0.5 - distance) / width)
+        return upper - lower
 
     bits: Tensor = -torch.log2(0.9 * mass(sigma) + 0.1 * mass(2.5 * sigma) + 2.0**-18)
     return bits
@@ -218,13 +219,25 @@ def count_residuals(
     return counts.reshape(-1, MEAN_FRACTIONS, n_residuals)
 
 
-def fit_prior(sampler: FrameSampler, seed: int = 1) -> Prior:
+@dataclass(frozen=True)
+class FittedPrior:
+    """The integer prior, and the densities that its tables were made from."""
+
+    prior: Prior
+    mixtures: npt.NDArray[np.float64]
+    """Weight of each relative width in each scale index, float64 [n_scales, n_widths]."""
+
+
+def fit_prior(sampler: FrameSampler, seed: int = 1) -> FittedPrior:
     """Return the integer prior fitted on the sampler's latents."""
     config = sampler.config
     torch.set_num_threads(config.n_threads)
     network = fit_network(sampler, seed)
     shape = (config.n_scales, MEAN_FRACTIONS, 2 * config.max_residual + 1)
-    provisional = tables.fit_tables(np.zeros(shape, dtype=np.int64))
-    rounded = round_network(network, provisional)
+    unfitted = tables.fit_mixtures(np.zeros(shape, dtype=np.int64), n_iterations=1)
+    rounded = round_network(network, tables.make_tables(unfitted, config.max_residual))
     counts = count_residuals(rounded, sampler, seed + 1, 40 * 4096)
-    return round_network(network, tables.fit_tables(counts))
+    mixtures = tables.fit_mixtures(counts)
+    return FittedPrior(
+        round_network(network, tables.make_tables(mixtures, config.max_residual)), mixtures
+    )

@@ -46,28 +46,41 @@ def _normal_cdf(x: FloatArray) -> FloatArray:
     return np.asarray(special.ndtr(tensor(x)).numpy(), dtype=np.float64)
 
 
-def fit_tables(counts: npt.NDArray[np.int64], n_iterations: int = 50) -> npt.NDArray[np.uint16]:
-    """Return tables for observed residuals.
+def fit_mixtures(counts: npt.NDArray[np.int64], n_iterations: int = 50) -> FloatArray:
+    """Return how much of each relative width the residuals of each scale index have.
 
     Args:
         counts: How often each residual was seen, int64 [n_scales, MEAN_FRACTIONS, 2 R + 1].
         n_iterations: Rounds of expectation–maximisation.
 
     Returns:
-        uint16 [n_scales, MEAN_FRACTIONS, 2 R + 2]: frequencies, the escape last.
+        float64 [n_scales, n_widths], each row summing to one.
     """
     n_scales, _, n_residuals = counts.shape
-    max_residual = n_residuals // 2
-    tables = np.empty((n_scales, MEAN_FRACTIONS, n_residuals + 1), dtype=np.uint16)
+    mixtures = np.empty((n_scales, len(RELATIVE_WIDTHS)))
     for index, scale in enumerate(scales(n_scales)):
-        parts = bin_probabilities(scale, max_residual)  # [width, fraction, residual]
+        parts = bin_probabilities(scale, n_residuals // 2)  # [width, fraction, residual]
         weights = PRIOR_COUNTS / PRIOR_COUNTS.sum()
         for _ in range(n_iterations):
             joint = weights[:, None, None] * parts + 1e-30
             shares = joint / joint.sum(axis=0)
             expected = (shares * counts[index]).sum(axis=(1, 2)) + PRIOR_COUNTS
             weights = expected / expected.sum()
-        mixture = np.tensordot(weights, parts, axes=1)  # [fraction, residual]
+        mixtures[index] = weights
+    return mixtures
+
+
+def make_tables(mixtures: FloatArray, max_residual: int) -> npt.NDArray[np.uint16]:
+    """Return the tables of mixtures, float64 [n_scales, n_widths].
+
+    Returns:
+        uint16 [n_scales, MEAN_FRACTIONS, 2 R + 2]: frequencies, the escape last.
+    """
+    n_scales = len(mixtures)
+    tables = np.empty((n_scales, MEAN_FRACTIONS, 2 * max_residual + 2), dtype=np.uint16)
+    for index, scale in enumerate(scales(n_scales)):
+        parts = bin_probabilities(scale, max_residual)
+        mixture = np.tensordot(mixtures[index], parts, axes=1)  # [fraction, residual]
         for fraction in range(MEAN_FRACTIONS):
             tables[index, fraction] = to_frequencies(mixture[fraction])
     return tables
