@@ -7,10 +7,13 @@ recording is.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +21,7 @@ import soundfile
 import soxr
 
 from hzc.container import MAGIC
-from hzc.errors import AudioReadError, OutputWriteError, UnsupportedAudioError
+from hzc.errors import AudioReadError, HzcError, OutputWriteError, UnsupportedAudioError
 
 FloatArray = npt.NDArray[np.float32]
 Blocks = Iterator[FloatArray]
@@ -58,18 +61,19 @@ def open_source(file: str | PathLike[str] | bytes) -> Source:
     Raises:
         AudioReadError: empty, or not a format libsndfile knows.
     """
-    name = "-" if isinstance(file, bytes) else file
+    name = None if isinstance(file, bytes) else file
 
     def start() -> soundfile.SoundFile:
         try:
-            return soundfile.SoundFile(io.BytesIO(file) if isinstance(file, bytes) else file)
+            return soundfile.SoundFile(_openable(file))
         except (soundfile.LibsndfileError, OSError, TypeError) as error:
             raise _read_error(error, name, file) from error
 
     def blocks() -> Blocks:
         with start() as sound:
             try:
-                for block in sound.blocks(BLOCK_SAMPLES, dtype="float32", always_2d=True):
+                # Not `sound.blocks`: where a file ends early it gives old samples again.
+                while len(block := sound.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)):
                     yield np.ascontiguousarray(block.T)
             except soundfile.LibsndfileError as error:
                 raise _read_error(error, name, file) from error
@@ -79,8 +83,15 @@ def open_source(file: str | PathLike[str] | bytes) -> Source:
         return Source(rate, int(sound.channels), sound.frames / rate, blocks)
 
 
+def _openable(file: str | PathLike[str] | bytes) -> io.BytesIO | str | bytes:
+    """Return what soundfile opens: contents as a stream; a path as bytes, whatever they are."""
+    if isinstance(file, bytes):
+        return io.BytesIO(file)
+    return os.fspath(file) if os.name == "nt" else os.fsencode(file)
+
+
 def _read_error(
-    error: Exception, name: str | PathLike[str], file: str | PathLike[str] | bytes
+    error: Exception, name: str | PathLike[str] | None, file: str | PathLike[str] | bytes
 ) -> AudioReadError:
     empty = len(file) == 0 if isinstance(file, bytes) else Path(file).stat().st_size == 0
     if empty:
@@ -121,11 +132,14 @@ def mixed(source: Source) -> Source:
     """Return the mean of all channels as a source of one channel."""
     if source.n_channels == 1:
         return source
-    return replace(
-        source,
-        n_channels=1,
-        blocks=lambda: (block.mean(axis=0, keepdims=True) for block in source.blocks()),
-    )
+
+    def blocks() -> Blocks:
+        for block in source.blocks():
+            with np.errstate(invalid="ignore", over="ignore"):  # `survey` finds what comes of it
+                mix = block.mean(axis=0, keepdims=True)
+            yield mix
+
+    return replace(source, n_channels=1, blocks=blocks)
 
 
 def survey(source: Source) -> Survey:
@@ -135,8 +149,8 @@ def survey(source: Source) -> Survey:
         UnsupportedAudioError: there are no samples, or one is NaN or infinite.
     """
     frame = max(1, round(LEVEL_FRAME_S * source.sample_rate_hz))
-    powers: list[FloatArray] = []
-    rest = np.zeros(0, dtype=np.float32)
+    powers: list[npt.NDArray[np.float64]] = []
+    rest = np.zeros(0)
     n_samples = 0
     for block in source.blocks():
         finite = np.isfinite(block).all(axis=0)
@@ -146,7 +160,8 @@ def survey(source: Source) -> Survey:
                 f"sample at {at_s:.3f} s is NaN or infinite", hint="repair the recording first"
             )
         n_samples += block.shape[1]
-        power = np.concatenate([rest, np.mean(np.square(block), axis=0, dtype=np.float32)])
+        # The square of a float32 far beyond full scale is no float32.
+        power = np.concatenate([rest, np.square(block, dtype=np.float64).mean(axis=0)])
         whole = len(power) // frame * frame
         powers.append(power[:whole].reshape(-1, frame).mean(axis=1))
         rest = power[whole:]
@@ -222,22 +237,76 @@ def write(
     if kind == "WAV" and size.n_samples * size.n_channels * 2 > RF64_BYTES:
         kind = "RF64"
     subtype = "OPUS" if Path(name).suffix.lower() == ".opus" else None
-    n_clipped = 0
+    settings = {
+        "samplerate": rate_hz, "channels": size.n_channels, "format": kind, "subtype": subtype,
+    }  # fmt: skip
     try:
-        with soundfile.SoundFile(
-            file, "w", rate_hz, size.n_channels, subtype=subtype, format=kind
-        ) as sound:
-            for block in blocks:
-                n_clipped += int(np.count_nonzero(np.abs(block) > 1.0))
-                sound.write(np.clip(block.T, -1.0, 1.0))
+        with nullcontext(file) if isinstance(file, io.BytesIO) else open(file, "wb") as stream:
+            if stream.seekable():
+                return _write_blocks(stream, blocks, settings)
+            whole = io.BytesIO()  # a pipe: libsndfile goes back to complete the header
+            n_clipped = _write_blocks(whole, blocks, settings)
+            stream.write(whole.getvalue())
+            return n_clipped
+    except HzcError:
+        raise  # from the blocks; a FormatError is a ValueError too
     except (soundfile.LibsndfileError, OSError, ValueError, AssertionError) as error:
-        reason = getattr(error, "error_string", None) or str(error) or "short write"
+        reason = (
+            getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+        )
         raise OutputWriteError(
-            f"cannot write the audio ({reason.strip().rstrip('.')})",
+            f"cannot write the audio ({reason.strip().rstrip('.').lower()})",
             path=name,
             hint="check the free space, and that the format allows this rate and channel count",
         ) from error
+
+
+def _write_blocks(stream: BinaryIO, blocks: Blocks, settings: dict[str, Any]) -> int:
+    """Write blocks to a stream that can seek; return how many samples were clipped."""
+    n_clipped = 0
+    sink = _Sink(stream)
+    try:
+        with soundfile.SoundFile(sink, "w", **settings) as sound:
+            for block in blocks:
+                n_clipped += int(np.count_nonzero(np.abs(block) > 1.0))
+                sound.write(np.clip(block.T, -1.0, 1.0))
+    except (soundfile.LibsndfileError, AssertionError):
+        if sink.failure is None:
+            raise
+    if sink.failure is not None:
+        raise sink.failure
     return n_clipped
+
+
+class _Sink:
+    """A stream for libsndfile that keeps the first failure.
+
+    libsndfile forgets a failure that comes while it closes a file, such as a full disk, and no
+    exception passes through it.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.failure: BaseException | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write, and return how many bytes were taken."""
+        return self._try(self._stream.write, data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move, and return the place."""
+        return self._try(self._stream.seek, offset, whence)
+
+    def tell(self) -> int:
+        """Return the place."""
+        return self._try(self._stream.tell)
+
+    def _try(self, call: Callable[..., int], *args: Any) -> int:
+        try:
+            return call(*args)
+        except BaseException as error:
+            self.failure = self.failure or error
+            return 0
 
 
 @dataclass(frozen=True)

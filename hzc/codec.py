@@ -157,19 +157,23 @@ class Codec:
         header = self._header(source, step_index)
         step = quantize.steps(self.file.base_step, header.step_index)
         chunks: list[Chunk] = []
-        coded: list[IntArray] = []
+        # One array from the start: a small one kept from every chunk would lie between the large
+        # ones that come and go, and the C library's heap would grow by 2 MB each time.
+        shape = (header.n_channels, header.n_latent, header.n_frames or 0)
+        coded: IntArray = np.empty(shape, dtype=np.int32)
         kl_bits = 0.0
         for y in _rechunked(self._latent_blocks(source, header), CHUNK_FRAMES):
-            symbols = quantize.to_symbols(y, step)
+            start = len(chunks) * CHUNK_FRAMES
+            symbols = coded[:, :, start : start + y.shape[-1]]
+            symbols[...] = quantize.to_symbols(y, step)
             payloads = [self.file.prior.encode(s, header.step_index) for s in symbols]
             chunks.append(Chunk(y.shape[-1], tuple(payloads)))
-            coded.append(symbols)
             kl_bits += sum(
                 self._kl_bits(latent / step[:, None], s, header.step_index)
                 for latent, s in zip(y, symbols, strict=True)
             )
             progress(y.shape[-1] / container.FRAME_RATE_HZ)
-        return Encoded(container.pack(header, chunks), np.concatenate(coded, axis=-1), kl_bits)
+        return Encoded(container.pack(header, chunks), coded, kl_bits)
 
     def verify(self, encoded: Encoded) -> None:
         """Decode what was encoded.

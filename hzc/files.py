@@ -74,10 +74,12 @@ def read_bytes(source: str) -> bytes:
     Raises:
         UnreadableError: missing, a folder, no permission.
     """
+    if source == STDIO and sys.stdin is None:
+        raise UnreadableError("cannot be read (it is closed)", path="standard input")
     try:
         return sys.stdin.buffer.read() if source == STDIO else Path(source).read_bytes()
     except OSError as error:
-        raise _unreadable(source, error) from error
+        raise _unreadable("standard input" if source == STDIO else source, error) from error
 
 
 def check_readable(source: str) -> None:
@@ -98,9 +100,24 @@ def _unreadable(source: str, error: OSError) -> UnreadableError:
 
 
 def check_target(target: str, *, force: bool) -> None:
-    """Raise OutputExistsError where a regular file is in the way and `force` is not given."""
-    if target != STDIO and not force and (os.path.isfile(target) or os.path.islink(target)):
+    """Raise where a target cannot be made, so that no work is done in vain.
+
+    Raises:
+        OutputExistsError: a regular file or a dangling link is there, and `force` is not given.
+        OutputWriteError: the folder it belongs in is missing, or it is a folder itself.
+    """
+    if target == STDIO:
+        return
+    dangles = os.path.islink(target) and not os.path.exists(target)
+    if not force and (dangles or os.path.isfile(target)):
         raise OutputExistsError("exists already", path=target, hint="overwrite it with --force")
+    real = os.path.realpath(target)
+    if os.path.isdir(real):
+        raise OutputWriteError("is a folder", path=target, hint="name a file")
+    if not os.path.isdir(os.path.dirname(real)):
+        raise OutputWriteError(
+            "cannot be written (no such folder)", path=target, hint="make the folder first"
+        )
 
 
 @contextmanager
@@ -115,24 +132,23 @@ def atomic_write(target: str, *, force: bool) -> Iterator[Path]:
         OutputWriteError: the operating system refused.
     """
     real = Path(os.path.realpath(target))
-    if real.exists() and not real.is_file():
-        if real.is_dir():
-            raise OutputWriteError("is a folder", path=target, hint="name a file")
-        yield real
-        return
-    partial = real.with_name(f".{real.name[:100]}.{secrets.token_hex(4)}.partial")
+    if os.path.isdir(real):
+        raise OutputWriteError("is a folder", path=target, hint="name a file")
     try:
+        if os.path.exists(target) and not os.path.isfile(target):
+            yield Path(target)
+            return
+        # 50 characters are at most 200 bytes; file systems allow 255.
+        partial = real.with_name(f".{real.name[:50]}.{secrets.token_hex(4)}.partial")
         # Created here, with the user's umask, so that refusals come before the work.
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        try:
+            yield partial
+            _publish(partial, real, target, force)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise _unwritable(target, error) from error
-    try:
-        yield partial
-        _publish(partial, real, target, force)
-    except OSError as error:
-        raise _unwritable(target, error) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _publish(partial: Path, real: Path, target: str, force: bool) -> None:
@@ -174,13 +190,20 @@ def write_stdout(data: bytes) -> None:
     """Write bytes to standard output.
 
     Raises:
-        OutputWriteError: the reader closed the pipe, or the device is full.
+        OutputWriteError: the reader closed the pipe, the device is full, or it is closed.
     """
+    if sys.stdout is None:
+        raise OutputWriteError("cannot be written (it is closed)", path="standard output")
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as error:
-        # Python would try to flush again at exit, and print a traceback.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        reason = "the reader closed the pipe" if isinstance(error, BrokenPipeError) else str(error)
+        give_up_stdout()
+        broken = isinstance(error, BrokenPipeError)
+        reason = "the reader closed the pipe" if broken else (error.strerror or str(error)).lower()
         raise OutputWriteError(f"cannot be written ({reason})", path="standard output") from error
+
+
+def give_up_stdout() -> None:
+    """Send what is left to nowhere: Python would try again at exit, and print a traceback."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

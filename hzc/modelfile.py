@@ -65,6 +65,12 @@ class ModelFile:
                 hint="use the release of hzc, or the weights, that made the file",
             )
 
+    def _array(self, name: str) -> npt.NDArray[Any]:
+        found = self.arrays(name)
+        if "" not in found:
+            raise WeightsError(f"the weights lack {name}", path=self.path)
+        return found[""]
+
     @cached_property
     def prior(self) -> Prior:
         """The integer prior and its tables."""
@@ -79,7 +85,7 @@ class ModelFile:
     @cached_property
     def base_step(self) -> npt.NDArray[np.float32]:
         """Learned step of every dimension, float32 [D], > 0, latent units."""
-        return np.asarray(self.arrays("base_step")[""], dtype=np.float32)
+        return np.asarray(self._array("base_step"), dtype=np.float32)
 
     @cached_property
     def mixtures(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -87,7 +93,7 @@ class ModelFile:
 
         float32 [n_scales, n_widths] each. They decide no bits: only the KL figure uses them.
         """
-        return self.arrays("mixture_scales")[""], self.arrays("mixture_weights")[""]
+        return self._array("mixture_scales"), self._array("mixture_weights")
 
 
 def open_model(name_or_path: str | PathLike[str] | None = None) -> ModelFile:

@@ -1,17 +1,21 @@
-"""Hypothesis profiles and the small integer prior that several tests share."""
+"""Hypothesis profiles, and the small prior, model and sounds that several tests share."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
 from hzc.prior import MEAN_FRACTIONS, TABLE_SUM, Prior
+
+if TYPE_CHECKING:
+    from hzc.codec import Codec
 
 settings.register_profile("ci", derandomize=True, max_examples=100, deadline=None)
 settings.register_profile("nightly", max_examples=10_000, deadline=None)
@@ -55,6 +59,20 @@ def make_tiny_prior(
 
     mean_bias = biases(n_groups, group_size, low=-(2**18), high=2**18)
     scale_bias = biases(n_groups, group_size, low=0, high=n_scales * 2**18)
+    return Prior(
+        w1=weights(n_groups, n_inputs, hidden),
+        b1=biases(n_groups, hidden, low=0, high=2**15),
+        w2=weights(n_groups, hidden, hidden),
+        b2=biases(n_groups, hidden, low=0, high=2**20),
+        w3=weights(n_groups, hidden, 2 * group_size),
+        b3=np.concatenate([mean_bias, scale_bias], axis=1),
+        shifts=(5, 12, 15, 18),
+        tables=gaussian_tables(n_scales, max_residual),
+    )
+
+
+def gaussian_tables(n_scales: int, max_residual: int) -> np.ndarray:
+    """Return uint16 [n_scales, MEAN_FRACTIONS, 2 * max_residual + 2]."""
     tables = [
         [
             gaussian_frequencies(
@@ -66,15 +84,24 @@ def make_tiny_prior(
         ]
         for scale in range(n_scales)
     ]
+    return np.array(tables)
+
+
+def make_static_prior(
+    n_latent: int = 32, scale_index: int = 7, n_scales: int = 8, max_residual: int = 60
+) -> Prior:
+    """Return a prior that expects a Gaussian of mean zero and one width, whatever came before."""
+    b3 = np.zeros((1, 2 * n_latent), dtype=np.int32)
+    b3[:, n_latent:] = scale_index
     return Prior(
-        w1=weights(n_groups, n_inputs, hidden),
-        b1=biases(n_groups, hidden, low=0, high=2**15),
-        w2=weights(n_groups, hidden, hidden),
-        b2=biases(n_groups, hidden, low=0, high=2**20),
-        w3=weights(n_groups, hidden, 2 * group_size),
-        b3=np.concatenate([mean_bias, scale_bias], axis=1),
-        shifts=(5, 12, 15, 18),
-        tables=np.array(tables),
+        w1=np.zeros((1, 1 + 2 * n_latent, 4), dtype=np.int16),
+        b1=np.zeros((1, 4), dtype=np.int32),
+        w2=np.zeros((1, 4, 4), dtype=np.int16),
+        b2=np.zeros((1, 4), dtype=np.int32),
+        w3=np.zeros((1, 4, 2 * n_latent), dtype=np.int16),
+        b3=b3,
+        shifts=(0, 0, 0, 0),
+        tables=gaussian_tables(n_scales, max_residual),
     )
 
 
@@ -90,3 +117,90 @@ def tiny_prior() -> Callable[..., Prior]:
         return cache[key]
 
     return make
+
+
+TINY_ID = 240
+"""Of the private models that tests make."""
+
+
+@pytest.fixture(scope="session")
+def static_prior() -> Prior:
+    """A prior that knows how wide the tiny model's symbols are spread, and nothing else."""
+    return make_static_prior()
+
+
+@pytest.fixture(scope="session")
+def write_tiny_model() -> Callable[..., Path]:
+    """Factory of weight files: `write_tiny_model(path, prior, name="other", base_step=...)`.
+
+    The networks are those of CONFIGS["tiny"] with seeded random weights.
+    """
+    import torch
+
+    from hzc.model.config import CONFIGS
+    from hzc.model.transforms import Analysis, Synthesis
+    from hzc.modelfile import save_model
+
+    config = CONFIGS["tiny"]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        networks = {"analysis": Analysis(config), "synthesis": Synthesis(config)}
+    weights = {
+        f"{part}.{name}": value.half().numpy()
+        for part, network in networks.items()
+        for name, value in network.state_dict().items()
+    }
+
+    def write(path: Path, prior: Prior, **changes: Any) -> Path:
+        n_scales = len(prior.tables)
+        metadata = {"model_id": TINY_ID, "name": "tiny", "default_step_index": 0}
+        arrays = {
+            **weights,
+            "base_step": np.linspace(0.08, 0.2, config.n_latent, dtype=np.float32),
+            "mixture_scales": np.float32(SMALLEST_SCALE * SCALE_RATIO ** np.arange(n_scales))[
+                :, None
+            ],
+            "mixture_weights": np.ones((n_scales, 1), dtype=np.float32),
+        }
+        for key, value in changes.items():
+            (metadata if key in metadata else arrays)[key] = value
+        save_model(path, metadata, config, prior, arrays)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_model(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_prior: Callable[..., Prior],
+    write_tiny_model: Callable[..., Path],
+) -> Path:
+    """Weight file of a private model with random networks and a random prior of 32 dimensions."""
+    prior = tiny_prior(240, n_groups=4, group_size=8)
+    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.safetensors", prior)
+
+
+@pytest.fixture(scope="session")
+def tiny_codec(tiny_model: Path) -> Codec:
+    """Codec of the tiny model; its symbols spread over about ten steps."""
+    from hzc.codec import Codec
+
+    return Codec.load(tiny_model)
+
+
+def make_sound(n_samples: int, sample_rate_hz: int = 16_000, seed: int = 0) -> np.ndarray:
+    """Return float32 [sample]: a gliding harmonic tone that comes and goes, over a little noise."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(n_samples) / sample_rate_hz
+    pitch_hz = rng.uniform(90, 220) * (1 + 0.15 * np.sin(2 * np.pi * 1.7 * t + rng.uniform(0, 6)))
+    phase = 2 * np.pi * np.cumsum(pitch_hz) / sample_rate_hz
+    voice = sum(np.sin(k * phase) / k for k in range(1, 9))
+    envelope = np.clip(np.sin(2 * np.pi * 2.3 * t + rng.uniform(0, 6)) + 0.3, 0, None)
+    return (0.1 * envelope * voice + 0.005 * rng.standard_normal(n_samples)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def sound() -> Callable[..., np.ndarray]:
+    """Factory of speech-like test sounds: `sound(n_samples, sample_rate_hz, seed)`."""
+    return make_sound

@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+from io import TextIOWrapper
 from types import FrameType
 from typing import Any
 
@@ -13,9 +14,11 @@ import click
 
 from hzc import __version__
 from hzc.errors import HzcError
+from hzc.files import give_up_stdout
 
 COMMANDS = ("encode", "decode", "bitrate", "info", "models", "train")
 INTERRUPTED = 130
+ENDING_SIGNALS = [getattr(signal, n) for n in ("SIGTERM", "SIGHUP") if hasattr(signal, n)]
 
 
 class LazyGroup(click.Group):
@@ -49,7 +52,7 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
 )  # fmt: skip
 @click.pass_context
 def group(ctx: click.Context) -> None:
-    r"""Speech codec: about 1 kbit/s of real file bytes.
+    """Speech codec: about 1 kbit/s of real file bytes.
 
     \b
     Examples:
@@ -61,14 +64,20 @@ def group(ctx: click.Context) -> None:
     \b
     Exit codes: 0 all done, 1 some of several files failed, 2 usage, 3 input,
     4 not a sound .hzc file, 5 model, 6 output, 7 training, 130 interrupted.
-    """
+    """  # noqa: D301 - click looks for the backspace itself
     if os.environ.get("NO_COLOR"):
         ctx.color = False
 
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit with its documented code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in ENDING_SIGNALS:
+        # What is ignored, as under nohup, stays ignored.
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _terminate)
+    if isinstance(sys.stdout, TextIOWrapper):
+        # File names that are not in the terminal's encoding are printed as the bytes they are.
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
         code: Any = group.main(args, prog_name="hzc", standalone_mode=False)
     except click.ClickException as error:
@@ -84,7 +93,7 @@ def main(args: list[str] | None = None) -> None:
         code = error.exit_code
     except BrokenPipeError:
         # A reader such as `head` has enough: Python's own flush at exit must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up_stdout()
         code = 6
     except Exception as error:
         if os.environ.get("HZC_DEBUG"):

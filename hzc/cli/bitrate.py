@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import click
 
 from hzc import container, files, rate
 from hzc.cli.options import model_options, prepare_torch, report_options
-from hzc.cli.report import Report, say_json
+from hzc.cli.report import Report, say, say_json
 from hzc.container import Container
 from hzc.errors import HzcError
 from hzc.files import STDIO
@@ -36,7 +37,7 @@ def command(
     inputs: tuple[str, ...], ladder: bool, model: str | None, device: str, threads: int | None,
     quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    r"""Print what files really cost: file bytes, header included, per second of audio.
+    """Print what files really cost: file bytes, header included, per second of audio.
 
     \b
     Examples:
@@ -45,7 +46,7 @@ def command(
       hzc bitrate talk.wav --ladder        encodes in memory; adds the KL rung
 
     A WAV or other audio file is encoded in memory, and nothing is written.
-    """
+    """  # noqa: D301 - click looks for the backspace itself
     report = Report(len(inputs), quiet=quiet, as_json=as_json)
     rates: list[Rate] = []
 
@@ -71,7 +72,7 @@ def command(
         rates.append(measured)
         _print(path, measured, rungs, as_json)
     if len(rates) > 1 and not as_json:
-        click.echo(f"total ({len(rates)} files)  {rate.total(rates).line()}")
+        say(f"total ({len(rates)} files)  {rate.total(rates).line()}")
     report.n_done = len(rates)
     report.summary()
     click.get_current_context().exit(report.exit_code)
@@ -84,7 +85,8 @@ def _file_or_encoded(path: str, codec: Any) -> tuple[bytes, float | None]:
         return data, None
     from hzc import audio
 
-    encoded = codec().encode_source(audio.open_source(data if path == STDIO else path))
+    is_file = path != STDIO and os.path.isfile(path)
+    encoded = codec().encode_source(audio.open_source(path if is_file else data))
     return encoded.data, encoded.kl_bits
 
 
@@ -107,6 +109,6 @@ def _print(path: str, measured: Rate, rungs: dict[str, float] | None, as_json: b
         extra = {"ladder_bits_per_s": {k: round(v, 3) for k, v in rungs.items()}} if rungs else {}
         say_json({"path": path, **measured.values(), **extra})
         return
-    click.echo(f"{path}  {measured.line()}")
+    say(f"{path}  {measured.line()}")
     for rung, bits_per_s in (rungs or {}).items():
-        click.echo(f"  {rung:<8} {bits_per_s:9.1f} bit/s  {bits_per_s / 8:8.1f} B/s  {RUNGS[rung]}")
+        say(f"  {rung:<8} {bits_per_s:9.1f} bit/s  {bits_per_s / 8:8.1f} B/s  {RUNGS[rung]}")

@@ -39,7 +39,7 @@ class RateType(click.ParamType):  # type: ignore[type-arg]
         """Return the rate as an integer, or "source"."""
         if value == "source":
             return "source"
-        if str(value).isdigit() and 1_000 <= int(value) <= 768_000:
+        if str(value).isdecimal() and 1_000 <= int(value) <= 768_000:
             return int(value)
         self.fail(f"{value!r} is neither 'source' nor a rate of 1000 to 768000 Hz", param, ctx)
 
@@ -63,7 +63,7 @@ def command(
     skip_existing: bool, fail_fast: bool, sample_rate: int | str, model: str | None, device: str,
     threads: int | None, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    r"""Decode .hzc files to audio.
+    """Decode .hzc files to audio.
 
     \b
     Examples:
@@ -73,7 +73,7 @@ def command(
       hzc decode talk.hzc - | aplay
 
     The suffix of the output names its format; standard output gets WAV.
-    """
+    """  # noqa: D301 - click looks for the backspace itself
     inputs, output = split_output(inputs, output, output_dir, AUDIO_SUFFIXES)
 
     @cache

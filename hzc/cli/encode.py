@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ def command(
     skip_existing: bool, fail_fast: bool, channels: str, step_index: int | None, verify: bool,
     model: str | None, device: str, threads: int | None, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    r"""Encode audio to .hzc files.
+    """Encode audio to .hzc files.
 
     \b
     Examples:
@@ -60,7 +61,7 @@ def command(
 
     INPUT is anything libsndfile reads (WAV, FLAC, Ogg, Opus, MP3, AIFF), at any sample rate and
     with any number of channels, or - for standard input.
-    """
+    """  # noqa: D301 - click looks for the backspace itself
     inputs, output = split_output(inputs, output, output_dir, (".hzc",))
 
     @cache
@@ -73,11 +74,12 @@ def command(
     def work(job: Job, report: Report) -> None:
         from hzc import audio, container, rate
 
-        if job.source == STDIO:
-            source = audio.open_source(files.read_bytes(STDIO))
-        else:
+        if job.source != STDIO and os.path.isfile(job.source):
             files.check_readable(job.source)
             source = audio.open_source(job.source)
+        else:
+            # A pipe can be gone through once only, and audio is gone through twice.
+            source = audio.open_source(files.read_bytes(job.source))
         if source.n_channels > 1 and channels == "mix":
             report.note(f"{job.source}: {source.n_channels} channels mixed down to one")
         with seconds_bar(source.duration_s, job.source, quiet=quiet or as_json) as progress:

@@ -8,7 +8,7 @@ import click
 
 from hzc import container, files, rate, registry
 from hzc.cli.options import report_options
-from hzc.cli.report import Report, say_json
+from hzc.cli.report import Report, say, say_json
 from hzc.errors import HzcError, UnknownModelError
 
 
@@ -31,9 +31,9 @@ def command(inputs: tuple[str, ...], quiet: bool, as_json: bool) -> None:
         if as_json:
             say_json({"path": path, **values})
             continue
-        click.echo(path)
+        say(path)
         for key, value in values.items():
-            click.echo(f"  {key:<16} {'-' if value is None else value}")
+            say(f"  {key:<16} {'-' if value is None else value}")
     report.summary()
     click.get_current_context().exit(report.exit_code)
 

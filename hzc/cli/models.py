@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from hzc import registry
-from hzc.cli.report import say_json
+from hzc.cli.report import say, say_json
 
 
 @click.command("models")
@@ -20,7 +20,7 @@ def command(as_json: bool) -> None:
             say_json({**asdict(spec), "is_default": is_default})
             continue
         counts = ", ".join(f"{k} {v / 1e6:.1f} M" for k, v in spec.n_parameters.items())
-        click.echo(
+        say(
             f"{'*' if is_default else ' '} {spec.name}  id {spec.model_id}  "
             f"{spec.measured_kbps:.3f} kbps on {spec.measured_on}  ({counts})  {spec.date}"
         )

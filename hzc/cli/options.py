@@ -109,5 +109,5 @@ def split_output(
 
 def refuse_terminal(target: str) -> None:
     """Raise where binary output would go to a terminal."""
-    if target == STDIO and sys.stdout.isatty():
+    if target == STDIO and sys.stdout is not None and sys.stdout.isatty():
         raise click.UsageError("refusing to write binary to a terminal; redirect it, or use -o")

@@ -13,7 +13,8 @@ from typing import Any
 
 import click
 
-from hzc.errors import HzcError
+from hzc import files
+from hzc.errors import HzcError, OutputWriteError
 
 SCHEMA = 1
 
@@ -27,9 +28,26 @@ def show_error(error: HzcError) -> None:
         click.echo("".join(traceback.format_exception(error)), err=True)
 
 
+def say(text: str) -> None:
+    """Print one line on stdout.
+
+    Raises:
+        BrokenPipeError: the reader has enough.
+        OutputWriteError: the operating system refused.
+    """
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        files.give_up_stdout()
+        reason = (error.strerror or str(error)).lower()
+        raise OutputWriteError(f"cannot be written ({reason})", path="standard output") from error
+
+
 def say_json(values: dict[str, Any]) -> None:
     """Print one JSON line on stdout."""
-    click.echo(json.dumps({"schema": SCHEMA, **values}))
+    say(json.dumps({"schema": SCHEMA, **values}))
 
 
 @dataclass
@@ -59,7 +77,9 @@ class Report:
     def skipped(self, path: str) -> None:
         """Count a file whose target exists already."""
         self.n_skipped += 1
-        if not self.quiet and not self.as_json:
+        if self.as_json:
+            say_json({"path": path, "is_skipped": True})
+        elif not self.quiet:
             click.echo(f"{path}: skipped, exists already", err=True)
 
     def failed(self, error: HzcError, path: str) -> None:

@@ -23,17 +23,17 @@ class StageGroup(click.Group):
 
 @click.group("train", cls=StageGroup)
 def command() -> None:
-    r"""Train a model: run, then prior, then export.
+    """Train a model: run, then prior, then export.
 
     \b
     Examples:
       hzc train training/base-rd.toml                 long; resumes where it stopped
       hzc train prior training/base-rd.toml
-      hzc train export training/base-rd.toml --id 240 --name mine --folder . \
+      hzc train export training/base-rd.toml --id 240 --name mine --folder . \\
           --measure-on some/speech
 
     Every stage keeps its files in a folder of its own, runs/<name of the configuration>.
-    """
+    """  # noqa: D301 - click looks for the backspace itself
 
 
 _config = click.argument("config", type=click.Path(exists=True, dir_okay=False))

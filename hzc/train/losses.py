@@ -30,7 +30,7 @@ def mel_filters(n_bins: int, n_mels: int, sample_rate_hz: int) -> Tensor:
 
 
 class SpectralDistance(nn.Module):
-    """Mean absolute difference of log-mel and log-magnitude spectra over several windows.
+    """Mean absolute difference of log mel bands, bins and frame energies over several windows.
 
     Source: Yamamoto et al. 2020 (Parallel WaveGAN), section 2.2, for the idea of several
     resolutions; Kumar et al. 2023 (DAC), section 3.3, for mel bands that follow the window.
@@ -52,13 +52,14 @@ class SpectralDistance(nn.Module):
         for size in windows:
             both = self._magnitude(torch.cat([x, x_hat]), size)  # [2 batch, bin, time]
             mel = both.transpose(1, 2) @ self.get_buffer(f"mel_{size}")
-            for spectrum, weight in (
+            energy = torch.sqrt(both.square().sum(1))
+            for magnitude, weight in (
                 (mel, self.config.mel_weight),
                 (both, self.config.stft_weight),
+                (energy, self.config.energy_weight),
             ):
-                if weight:
-                    target, estimate = torch.log(spectrum + MAGNITUDE_FLOOR).chunk(2)
-                    total = total + weight * F.l1_loss(estimate, target)
+                target, estimate = torch.log(magnitude + MAGNITUDE_FLOOR).chunk(2)
+                total = total + weight * F.l1_loss(estimate, target)
         return total / len(windows)
 
     def _magnitude(self, x: Tensor, size: int) -> Tensor:

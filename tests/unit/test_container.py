@@ -126,6 +126,16 @@ def one_frame_file(payload: bytes = b"\x5a\xc3") -> bytes:
     return pack(header_of(1_500), [Chunk(1, (payload,))])
 
 
+def test_constants_are_those_of_version_1():
+    assert (
+        *(0, 8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000),
+        *(44_100, 48_000, 64_000, 88_200, 96_000, 176_400, 192_000),
+    ) == SAMPLE_RATES_HZ
+    assert (container.MAGIC, container.VERSION) == (b"hzc", 1)
+    assert (FRAME_RATE_HZ, CHUNK_FRAMES, MAX_FRAMES) == (8, 80, 134_217_728)
+    assert (container.MAX_CHANNELS, container.MAX_SYMBOL_BYTES) == (16, 5)
+
+
 # --- layout ---------------------------------------------------------------------------------
 
 

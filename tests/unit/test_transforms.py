@@ -12,7 +12,7 @@ from torch import nn
 from hzc.errors import WeightsError
 from hzc.model.config import CONFIGS, ModelConfig
 from hzc.model.layers import ConvNeXtBlock, Downsample, Spectrum, Upsample
-from hzc.model.transforms import Analysis, Synthesis
+from hzc.model.transforms import MAX_LOG_MAGNITUDE, Analysis, Synthesis
 
 TINY = CONFIGS["tiny"]
 SMALL = ModelConfig(
@@ -144,9 +144,16 @@ def test_analysis_of_constant_input_is_finite(analysis, config, value):
 
 
 @torch.inference_mode()
-def test_synthesis_of_huge_latents_is_bounded(synthesis, config):
-    x_hat = synthesis(1e6 * torch.randn(1, config.n_latent, 4))
+def test_synthesis_of_huge_latents_is_finite(synthesis, config):
+    assert synthesis(1e6 * torch.randn(1, config.n_latent, 4)).isfinite().all()
+
+
+@torch.inference_mode()
+def test_synthesis_with_an_exploding_head_is_bounded(synthesis, config):
+    synthesis.head.bias.fill_(500.0)
+    x_hat = synthesis(torch.randn(1, config.n_latent, 4))
     assert x_hat.isfinite().all()
+    assert x_hat.abs().max() < 2 * torch.e**MAX_LOG_MAGNITUDE
 
 
 @pytest.mark.parametrize("stride", [2, 3])

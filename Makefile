@@ -1,0 +1,33 @@
+# make demo   hear it: encodes and decodes the sample recordings, draws spectrograms
+# make test   format, lint, types, shell scripts, all tests
+# make clean  forget the virtual environment and the demo's output
+
+PYTHON ?= python3
+BIN := .venv/bin
+SAMPLES := $(wildcard demo/samples/*.flac)
+
+.PHONY: demo test clean
+
+demo: .venv/demo.stamp
+	$(BIN)/hzc encode --force --output-dir demo $(SAMPLES)
+	$(BIN)/hzc decode --force --output-dir demo $(patsubst demo/samples/%.flac,demo/%.hzc,$(SAMPLES))
+	$(BIN)/python demo/spectrograms.py demo/spectrograms.png $(SAMPLES)
+	$(BIN)/hzc bitrate $(patsubst demo/samples/%.flac,demo/%.hzc,$(SAMPLES))
+	@echo "listen to demo/*.wav and look at demo/spectrograms.png"
+
+test: .venv/test.stamp
+	bin/check -m ''
+
+clean:
+	rm -rf .venv demo/*.hzc demo/*.wav demo/spectrograms.png
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/demo.stamp: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	touch $@
+
+.venv/test.stamp: pyproject.toml .venv/demo.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev,measure,train]'
+	touch $@
