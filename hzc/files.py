@@ -104,9 +104,11 @@ def check_target(target: str, *, force: bool) -> None:
 
     Raises:
         OutputExistsError: a regular file or a dangling link is there, and `force` is not given.
-        OutputWriteError: the folder it belongs in is missing, or it is a folder itself.
+        OutputWriteError: its folder is missing, it is a folder, or standard output is closed.
     """
     if target == STDIO:
+        if sys.stdout is None:
+            raise OutputWriteError("cannot be written (it is closed)", path="standard output")
         return
     dangles = os.path.islink(target) and not os.path.exists(target)
     if not force and (dangles or os.path.isfile(target)):
@@ -190,10 +192,8 @@ def write_stdout(data: bytes) -> None:
     """Write bytes to standard output.
 
     Raises:
-        OutputWriteError: the reader closed the pipe, the device is full, or it is closed.
+        OutputWriteError: the reader closed the pipe, or the device is full.
     """
-    if sys.stdout is None:
-        raise OutputWriteError("cannot be written (it is closed)", path="standard output")
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
