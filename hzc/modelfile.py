@@ -78,9 +78,12 @@ class ModelFile:
         try:
             fields = {name: arrays[name] for name in (*prior_module.ARRAYS, "tables")}
             layer1, layer2, mean, scale = self.metadata["prior_shifts"]
-        except (KeyError, ValueError) as error:
+            return Prior(**fields, shifts=(layer1, layer2, mean, scale))
+        except (KeyError, TypeError, ValueError) as error:
             raise WeightsError(f"the prior is incomplete ({error})", path=self.path) from error
-        return Prior(**fields, shifts=(layer1, layer2, mean, scale))
+        except WeightsError as error:
+            error.path = self.path
+            raise
 
     @cached_property
     def base_step(self) -> npt.NDArray[np.float32]:
@@ -167,7 +170,7 @@ def _open(path: Path) -> ModelFile:
             config=ModelConfig.from_json(metadata["config"]),
             metadata=metadata,
         )
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, WeightsError) as error:
         raise WeightsError(
             f"not the weights of an hzc model ({error})",
             path=path,

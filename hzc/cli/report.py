@@ -21,7 +21,9 @@ SCHEMA = 1
 
 def show_error(error: HzcError) -> None:
     """Print one line on stderr, and a hint where there is one."""
-    click.echo(f"hzc: {error}", err=True)
+    message = " ".join(error.message.split())  # what libraries say can have several lines
+    where = "" if error.path is None else f"{os.fspath(error.path)}: "
+    click.echo(f"hzc: {where}{message}", err=True)
     if error.hint:
         click.echo(f"hint: {error.hint}", err=True)
     if os.environ.get("HZC_DEBUG"):

@@ -209,6 +209,15 @@ class Trainer:
         if "cuda_rng" in state:
             torch.cuda.set_rng_state(state["cuda_rng"].cpu())
         self.step, self.train_s = state["step"], state["train_s"]
+        self._forget_rows_after(self.step)
+
+    def _forget_rows_after(self, step: int) -> None:
+        """Drop what was logged between the checkpoint and the end of the run before."""
+        path = self.run_dir / "log.csv"
+        if path.exists():
+            head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [row for row in rows if int(row.split(",")[0]) <= step]
+            path.write_text(head + "".join(kept), encoding="utf-8")
 
     def _load_weights(self, path: Path) -> None:
         """Start a new run from another run's averaged weights."""

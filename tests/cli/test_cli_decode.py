@@ -1,0 +1,184 @@
+"""`hzc decode`: damaged files, output formats and sample rates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import Cli, Wav
+
+from hzc import container
+from hzc.container import Chunk
+
+READERS = (("decode", "-f"), ("bitrate",), ("info",))
+
+
+@pytest.mark.parametrize("command", READERS, ids=lambda c: c[0])
+def test_reader_when_fed_something_else_then_exit_4(
+    cli: Cli, wav: Wav, command: tuple[str, ...]
+) -> None:
+    (cli.folder / "text.hzc").write_text("hello")
+    (cli.folder / "empty.hzc").write_bytes(b"")
+    wav("sound.wav").rename(cli.folder / "sound.hzc")
+    for name in ("text", "empty", "sound"):
+        cli.refuse(4, f"{name}.hzc: not a .hzc file", *command, f"{name}.hzc")
+
+
+def test_decode_when_fed_a_wav_then_exit_4(cli: Cli, wav: Wav) -> None:
+    wav("a.wav")
+    cli.refuse(4, "a.wav: not a .hzc file", "decode", "a.wav", "-o", "out.wav")
+    cli.refuse(6, "input and output are the same file", "decode", "a.wav")
+    result = cli.refuse(4, "not a .hzc file", "decode", "-", "-", stdin=b"RIFF")
+    assert result.stderr.startswith("hzc: standard input: ")
+    cli.refuse(4, "not a .hzc file (it is empty)", "decode", "-", "-", stdin=b"")
+
+
+@pytest.mark.parametrize("command", READERS, ids=lambda c: c[0])
+def test_reader_when_the_file_is_cut_off_then_exit_4(
+    cli: Cli, coded: bytes, command: tuple[str, ...]
+) -> None:
+    path = cli.folder / "cut.hzc"
+    for length in (1, 3, 4, 10, 11, 13, 16, len(coded) // 2, len(coded) - 2, len(coded) - 1):
+        path.write_bytes(coded[:length])
+        cli.refuse(4, "cut.hzc: truncated", *command, "cut.hzc")
+
+
+@pytest.mark.parametrize("command", READERS, ids=lambda c: c[0])
+def test_reader_when_a_bit_is_wrong_then_exit_4(
+    cli: Cli, coded: bytes, command: tuple[str, ...]
+) -> None:
+    path = cli.folder / "wrong.hzc"
+    n_bits = 8 * len(coded)
+    for bit in (*range(0, 150, 11), *range(150, n_bits, 701), n_bits - 1):
+        path.write_bytes(
+            (int.from_bytes(coded, "big") ^ 1 << n_bits - 1 - bit).to_bytes(len(coded), "big")
+        )
+        cli.refuse(4, "wrong.hzc: ", *command, "wrong.hzc")
+
+
+def test_reader_when_bytes_follow_the_end_then_exit_4(cli: Cli, coded: bytes) -> None:
+    (cli.folder / "long.hzc").write_bytes(coded + b"\0")
+    for command in READERS:
+        cli.refuse(4, "1 bytes after the end", *command, "long.hzc")
+
+
+def test_reader_when_the_version_is_newer_then_says_update(cli: Cli, coded: bytes) -> None:
+    (cli.folder / "new.hzc").write_bytes(coded[:3] + b"\x20" + coded[4:])
+    for command in READERS:
+        result = cli.refuse(4, "format version 2", *command, "new.hzc")
+        assert "hint: update hzc" in result.stderr
+
+
+def test_decode_when_the_checksums_hold_but_the_payload_is_none_then_exit_4(
+    cli: Cli, coded: bytes
+) -> None:
+    header = container.unpack(coded).header
+    header = replace(header, n_frames=8, n_samples=16_000)
+    bad = container.pack(header, [Chunk(8, (b"\xff" * 60,))])
+    (cli.folder / "bad.hzc").write_bytes(bad)
+    (cli.folder / "heard.wav").write_bytes(b"old")
+    says = "bad.hzc: payload is not a coded stream"
+    cli.refuse(4, says, "decode", "bad.hzc", "-f", "heard.wav")
+    cli.refuse(4, says, "decode", "bad.hzc", "-")
+    cli.refuse(4, says, "bitrate", "--ladder", "bad.hzc")
+
+
+FORMATS = {
+    "wav": ("WAV", "PCM_16"),
+    "WAV": ("WAV", "PCM_16"),
+    "flac": ("FLAC", "PCM_16"),
+    "ogg": ("OGG", "VORBIS"),
+    "opus": ("OGG", "OPUS"),
+    "mp3": ("MP3", "MPEG_LAYER_III"),
+    "aiff": ("AIFF", "PCM_16"),
+    "aif": ("AIFF", "PCM_16"),
+    "caf": ("CAF", "PCM_16"),
+    "au": ("AU", "PCM_16"),
+    "w64": ("W64", "PCM_16"),
+}
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_decode_when_the_target_has_a_suffix_then_the_file_has_that_format(
+    cli: Cli, hzc: Path, suffix: str
+) -> None:
+    cli("decode", hzc, f"heard.{suffix}")
+    info = soundfile.info(f"heard.{suffix}")
+    assert (info.format, info.subtype) == FORMATS[suffix]
+    assert (info.frames, info.samplerate, info.channels) == (40_000, 16_000, 1)
+    if info.subtype == "PCM_16":
+        plain = cli("decode", hzc, "-").stdout
+        (cli.folder / "plain.wav").write_bytes(plain)
+        expected, _ = soundfile.read("plain.wav", dtype="int16")
+        found, _ = soundfile.read(f"heard.{suffix}", dtype="int16")
+        # Formats differ in how they round.
+        assert np.abs(found.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["heard.xyz", "heard.raw", "heard.hzc", "heard.m4a"])
+def test_decode_when_the_suffix_is_unknown_then_exit_6(cli: Cli, hzc: Path, name: str) -> None:
+    cli.refuse(6, "cannot write audio with the suffix", "decode", hzc, "-o", name)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate"), [("a.mp3", "96000"), ("a.opus", "44100"), ("a.flac", "700000")]
+)
+def test_decode_when_the_format_lacks_the_rate_then_exit_6(
+    cli: Cli, hzc: Path, name: str, rate: str
+) -> None:
+    (cli.folder / name).write_bytes(b"old")
+    cli.refuse(6, f"{name}: cannot write the audio", "decode", hzc, "-f", name, "-r", rate)
+
+
+def test_decode_when_the_format_lacks_the_channels_then_exit_6(cli: Cli, wav: Wav) -> None:
+    cli("encode", wav("a.wav", n_channels=3, seconds=0.2), "--channels", "keep")
+    cli.refuse(6, "a.mp3: cannot write the audio", "decode", "a.hzc", "a.mp3")
+    cli("decode", "a.hzc", "a.flac")
+    assert soundfile.info("a.flac").channels == 3
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 12_345, 44_100, 48_000, 192_000])
+def test_decode_when_the_source_rate_is_asked_for_then_length_and_rate_are_the_originals(
+    cli: Cli, wav: Wav, sound: Callable[..., np.ndarray], rate: int
+) -> None:
+    n_samples = rate // 2 + 17
+    cli("encode", wav("a.wav", sound(n_samples, rate), rate))
+    result = cli("decode", "a.hzc", "same.wav", "--sample-rate", "source")
+    assert f"{rate} Hz" in result.stderr
+    info = soundfile.info("same.wav")
+    assert (info.frames, info.samplerate) == (n_samples, rate)
+    cli("decode", "a.hzc", "usual.wav")
+    info = soundfile.info("usual.wav")
+    assert (info.frames, info.samplerate) == (-(-n_samples * 16_000 // rate), 16_000)
+    cli("decode", "a.hzc", "other.wav", "-r", "22050")
+    assert soundfile.info("other.wav").frames == -(-n_samples * 22_050 // rate)
+
+
+@pytest.mark.parametrize("rate", ["999", "768001", "0", "-8000", "16000.0", "²²²²", "", "Source"])
+def test_decode_when_the_rate_is_none_then_usage(cli: Cli, hzc: Path, rate: str) -> None:
+    cli.misuse("is neither 'source' nor a rate", "decode", hzc, f"--sample-rate={rate}")
+
+
+def test_decode_when_samples_are_clipped_then_a_note_says_how_many(
+    cli: Cli, hzc: Path, coded: bytes
+) -> None:
+    parsed = container.unpack(coded)
+    quiet = replace(parsed.header, gain_half_db=-120)  # the decoder turns it up by 60 dB
+    hzc.write_bytes(container.pack(quiet, parsed.chunks))
+    result = cli("decode", hzc, "loud.wav")
+    assert "hzc: note: loud.wav: " in result.stderr
+    assert "samples clipped" in result.stderr
+    (line,) = cli("decode", "-f", "--json", hzc, "loud.wav").objects
+    assert line["n_clipped"] > 1_000
+    assert np.abs(soundfile.read("loud.wav")[0]).max() <= 1.0
+
+
+def test_decode_when_no_output_is_named_then_a_wav_beside_the_source(cli: Cli, hzc: Path) -> None:
+    result = cli("decode", hzc)
+    assert result.stdout == b""
+    assert result.stderr == f"{cli.folder}/talk.wav  2.50 s  16000 Hz\n"
+    assert soundfile.info("talk.wav").frames == 40_000

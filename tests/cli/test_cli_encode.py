@@ -1,0 +1,286 @@
+"""`hzc encode`: what is fed to it, from text files to 192 kHz."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import Cli, Wav
+
+from hzc import container
+
+Sound = Callable[..., np.ndarray]
+
+
+def wav_bytes(samples: np.ndarray, rate: int = 16_000, subtype: str = "PCM_16") -> bytes:
+    stream = io.BytesIO()
+    soundfile.write(stream, samples, rate, subtype=subtype, format="WAV")
+    return stream.getvalue()
+
+
+def patched(data: bytes, offset: int, layout: str, value: int) -> bytes:
+    out = bytearray(data)
+    struct.pack_into(layout, out, offset, value)
+    return bytes(out)
+
+
+def with_sample(value: float, subtype: str = "FLOAT") -> bytes:
+    samples = np.zeros(16_000)
+    samples[12_000] = value
+    return wav_bytes(samples, subtype=subtype)
+
+
+SECOND = wav_bytes(np.zeros(16_000))
+
+REFUSED = {
+    "text": (b"hello, this is no sound\n", "not readable as audio"),
+    "random": (np.random.default_rng(1).bytes(5_000), "not readable as audio"),
+    "png": (b"\x89PNG\r\n\x1a\n" + bytes(500), "not readable as audio"),
+    "empty": (b"", "the file is empty"),
+    "riff-only": (SECOND[:12], "not readable as audio"),
+    "no-samples": (wav_bytes(np.zeros(0)), "no samples"),
+    "no-channels": (patched(SECOND, 22, "<H", 0), "not readable as audio"),
+    "rate-0": (patched(SECOND, 24, "<I", 0), "not readable as audio"),
+    "rate-500": (patched(SECOND, 24, "<I", 500), "sample rate 500 Hz"),
+    "rate-2^31": (patched(SECOND, 24, "<I", 2**31), "not readable as audio"),
+    "rate-800k": (patched(SECOND, 24, "<I", 800_000), "sample rate 800000 Hz"),
+    "nan": (with_sample(np.nan), "sample at 0.750 s is NaN or infinite"),
+    "infinity": (with_sample(np.inf), "sample at 0.750 s is NaN or infinite"),
+    "minus-infinity": (with_sample(-np.inf), "sample at 0.750 s is NaN or infinite"),
+    "nan-64-bit": (with_sample(np.nan, "DOUBLE"), "sample at 0.750 s is NaN or infinite"),
+    "too-large-64-bit": (with_sample(1e300, "DOUBLE"), "NaN or infinite"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_encode_when_the_input_is_unusable_then_one_line_and_exit_3(cli: Cli, name: str) -> None:
+    data, says = REFUSED[name]
+    (cli.folder / "in.wav").write_bytes(data)
+    result = cli.refuse(3, says, "encode", "in.wav")
+    assert result.stdout == b""
+    assert "hzc: in.wav: " in result.stderr
+
+
+@pytest.mark.parametrize("name", ["text", "empty", "no-samples", "nan"])
+def test_encode_when_standard_input_is_unusable_then_the_line_names_it(cli: Cli, name: str) -> None:
+    data, says = REFUSED[name]
+    result = cli.refuse(3, says, "encode", "-", "-", stdin=data)
+    assert result.stderr.startswith("hzc: standard input: ")
+    assert result.stdout == b""
+
+
+def test_encode_when_the_input_is_missing_or_a_folder_then_exit_3(cli: Cli) -> None:
+    (cli.folder / "folder.wav").mkdir()
+    cli.refuse(3, "no.wav: cannot be read (no such file", "encode", "no.wav")
+    cli.refuse(3, "cannot be read (is a directory)", "encode", "folder.wav")
+    cli.refuse(3, "cannot be read (file name too long)", "encode", "x" * 300 + ".wav")
+    cli.refuse(3, "cannot be read", "encode", "")
+
+
+def test_encode_when_fed_a_hzc_file_then_says_so(cli: Cli, hzc: Path) -> None:
+    result = cli.refuse(3, "this is a .hzc file, not audio", "encode", hzc, "out.hzc")
+    assert "hint: hzc decode" in result.stderr
+    cli.refuse(6, "input and output are the same file", "encode", hzc)
+    cli.refuse(6, "input and output are the same file", "encode", "-f", hzc)
+    cli.refuse(3, "this is a .hzc file", "encode", "-", "-", stdin=hzc.read_bytes())
+
+
+def test_encode_when_stereo_infinities_cancel_then_refused_without_a_warning(
+    cli: Cli, wav: Wav
+) -> None:
+    samples = np.zeros((16_000, 2))
+    samples[800] = np.inf, -np.inf
+    path = wav("a.wav", samples, subtype="FLOAT")
+    cli.refuse(3, "sample at 0.050 s is NaN or infinite", "encode", path)
+    cli.refuse(3, "sample at 0.050 s is NaN or infinite", "encode", path, "--channels", "keep")
+
+
+@pytest.mark.parametrize("size", [1e5, 1e20])
+def test_encode_when_samples_are_far_beyond_full_scale_then_done_without_a_warning(
+    cli: Cli, wav: Wav, sound: Sound, size: float
+) -> None:
+    wav("a.wav", sound(16_000) * size, subtype="FLOAT")
+    assert len(cli("encode", "a.wav").stderr.splitlines()) == 1
+    cli("decode", "a.hzc", "b.wav")
+
+
+def encoded_again(cli: Cli, path: Path, *options: object) -> tuple[container.Header, np.ndarray]:
+    """Encode, verify, decode at the source's rate; return header and samples [sample, channel]."""
+    cli("encode", path, "-o", "coded.hzc", "--verify", *options)
+    header = container.unpack((cli.folder / "coded.hzc").read_bytes()).header
+    cli("decode", "coded.hzc", "heard.wav", "--sample-rate", "source")
+    samples, rate = soundfile.read(cli.folder / "heard.wav", always_2d=True)
+    assert rate == header.sample_rate_hz
+    assert samples.shape == (header.n_samples, header.n_channels)
+    return header, samples
+
+
+@pytest.mark.parametrize(
+    ("rate", "n_channels", "subtype"),
+    [
+        (16_000, 1, "PCM_U8"),
+        (16_000, 1, "PCM_24"),
+        (16_000, 1, "PCM_32"),
+        (16_000, 2, "FLOAT"),
+        (16_000, 1, "DOUBLE"),
+        (8_000, 1, "ULAW"),
+        (11_025, 2, "PCM_16"),
+        (192_000, 1, "PCM_24"),
+        (48_000, 17, "PCM_16"),
+    ],
+)
+def test_encode_when_the_wav_is_unusual_then_all_samples_come_back(
+    cli: Cli, wav: Wav, rate: int, n_channels: int, subtype: str
+) -> None:
+    path = wav("a.wav", rate=rate, n_channels=n_channels, subtype=subtype, seconds=0.6)
+    header, _ = encoded_again(cli, path)
+    assert (header.sample_rate_hz, header.n_channels) == (rate, 1)
+    assert header.n_samples == round(0.6 * rate)
+
+
+@pytest.mark.parametrize(
+    "suffix", ["wav", "flac", "ogg", "opus", "mp3", "aiff", "aif", "caf", "au"]
+)
+def test_encode_when_the_input_has_another_format_then_all_samples_come_back(
+    cli: Cli, wav: Wav, suffix: str
+) -> None:
+    path = wav(f"a.{suffix}", rate=48_000, seconds=0.5)
+    with soundfile.SoundFile(path) as file:
+        n_samples = file.frames
+    header, _ = encoded_again(cli, path)
+    assert header.n_samples == n_samples >= 24_000
+    cli("encode", "-", "-o", "piped.hzc", stdin=path.read_bytes())
+    assert Path("piped.hzc").read_bytes() == Path("coded.hzc").read_bytes()
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 192_000])
+def test_encode_when_there_is_one_sample_then_one_comes_back(cli: Cli, wav: Wav, rate: int) -> None:
+    header, samples = encoded_again(cli, wav("a.wav", np.array([0.5]), rate))
+    assert (header.n_samples, header.n_frames, len(samples)) == (1, 1, 1)
+    cli("decode", "coded.hzc", "heard16.wav")
+    assert soundfile.info("heard16.wav").frames == -(-16_000 // rate)
+
+
+@pytest.mark.parametrize("n_samples", [1_999, 2_000, 2_001])
+def test_encode_when_the_length_is_about_one_frame_then_no_sample_is_lost(
+    cli: Cli, wav: Wav, sound: Sound, n_samples: int
+) -> None:
+    header, _ = encoded_again(cli, wav("a.wav", sound(n_samples)))
+    assert (header.n_samples, header.n_frames) == (n_samples, 1 + (n_samples > 2_000))
+
+
+def test_encode_when_silent_then_no_gain_and_a_small_file(cli: Cli, wav: Wav) -> None:
+    header, samples = encoded_again(cli, wav("a.wav", np.zeros(48_000)))
+    assert header.gain_half_db == 0
+    assert np.isfinite(samples).all()
+
+
+def test_encode_when_a_full_scale_square_wave_then_done(cli: Cli, wav: Wav) -> None:
+    square = np.where(np.arange(32_000) // 40 % 2, 1.0, -1.0)
+    header, samples = encoded_again(cli, wav("a.wav", square, subtype="PCM_16"))
+    assert header.gain_half_db == -52
+    assert np.isfinite(samples).all()
+
+
+def test_encode_when_there_are_8_channels_then_mixed_or_kept_as_asked(cli: Cli, wav: Wav) -> None:
+    path = wav("a.wav", n_channels=8, seconds=0.5)
+    mixed = cli("encode", path, "mixed.hzc")
+    assert "hzc: note: " in mixed.stderr
+    assert "8 channels mixed down to one" in mixed.stderr
+    assert container.unpack(Path("mixed.hzc").read_bytes()).header.n_channels == 1
+    kept = cli("encode", path, "kept.hzc", "--channels", "keep", "--verify")
+    assert "note" not in kept.stderr
+    cli("decode", "kept.hzc", "mixed.hzc", "-d", cli.folder, "-r", "source")
+    assert soundfile.info("kept.wav").channels == 8
+    assert soundfile.info("mixed.wav").channels == 1
+    assert soundfile.info("kept.wav").frames == soundfile.info("mixed.wav").frames == 8_000
+
+
+def test_encode_when_17_channels_are_to_be_kept_then_exit_3(cli: Cli, wav: Wav) -> None:
+    path = wav("a.wav", n_channels=17, seconds=0.1)
+    cli.refuse(3, "17 channels (at most 16 can be kept)", "encode", path, "--channels", "keep")
+
+
+def test_encode_when_an_mp3_is_cut_off_then_only_what_is_there_is_coded(cli: Cli, wav: Wav) -> None:
+    whole = wav("whole.mp3", seconds=11).read_bytes()
+    (cli.folder / "cut.mp3").write_bytes(whole[: len(whole) * 6 // 10])
+    with soundfile.SoundFile("cut.mp3") as file:
+        n_declared = file.frames
+        samples = file.read(1 << 17, dtype="float32")
+    assert 0 < len(samples) < 0.7 * n_declared < 1 << 17 < n_declared
+    wav("same.wav", samples, subtype="FLOAT")
+    cli("encode", "cut.mp3", "same.wav")
+    assert Path("cut.hzc").read_bytes() == Path("same.hzc").read_bytes()
+
+
+def test_encode_when_a_flac_is_cut_off_then_exit_3(cli: Cli, wav: Wav) -> None:
+    whole = wav("whole.flac", seconds=5).read_bytes()
+    (cli.folder / "cut.flac").write_bytes(whole[: len(whole) * 6 // 10])
+    cli.refuse(3, "cut.flac: not readable as audio", "encode", "cut.flac")
+
+
+@pytest.mark.parametrize("size", [0xFFFF_FFFF, 0x7FFF_FFFF])
+def test_encode_when_a_piped_wav_declares_no_length_then_all_of_it_is_coded(
+    cli: Cli, wav: Wav, size: int
+) -> None:
+    data = wav("a.wav").read_bytes()
+    cli("encode", "a.wav")
+    streamed = patched(patched(data, 4, "<I", size), 40, "<I", size)
+    piped = cli("encode", "-", "-", stdin=streamed)
+    assert piped.stdout == Path("a.hzc").read_bytes()
+
+
+def test_encode_when_the_step_index_grows_then_the_file_shrinks(cli: Cli, wav: Wav) -> None:
+    wav("a.wav", seconds=4)
+    sizes = []
+    for step_index in (-64, -24, -8, 8):
+        cli("encode", "-f", "a.wav", "--verify", "--step-index", step_index)
+        sizes.append(Path("a.hzc").stat().st_size)
+    assert sizes == sorted(set(sizes), reverse=True)
+
+
+def test_encode_when_other_symbols_come_back_then_verify_exits_5_and_nothing_is_written(
+    cli: Cli, wav: Wav, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hzc.codec import Codec
+
+    wav("a.wav")
+    right = Codec.symbols
+    monkeypatch.setattr(Codec, "symbols", lambda self, data: right(self, data) + 1)
+    cli.refuse(5, "verification failed", "encode", "a.wav", "--verify")
+    monkeypatch.setattr(Codec, "symbols", right)
+    cli("encode", "a.wav", "--verify")
+
+
+@pytest.mark.parametrize(
+    ("says", "options"),
+    [
+        ("'--step-index'", ["--step-index", "65"]),
+        ("'--step-index'", ["--step-index", "-65"]),
+        ("'--step-index'", ["--step-index", "1.5"]),
+        ("'--channels'", ["--channels", "all"]),
+        ("'--threads'", ["--threads", "0"]),
+        ("'--device'", ["--device", "tpu"]),
+        ("No such option", ["--sample-rate", "8000"]),
+    ],
+)
+def test_encode_when_an_option_is_wrong_then_usage(
+    cli: Cli, wav: Wav, says: str, options: list[str]
+) -> None:
+    wav("a.wav")
+    cli.misuse(says, "encode", "a.wav", *options)
+
+
+def test_encode_when_there_is_no_cuda_then_usage(
+    cli: Cli, wav: Wav, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    wav("a.wav")
+    cli.misuse("no CUDA device", "encode", "a.wav", "--device", "cuda")
