@@ -6,14 +6,14 @@ recording is.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -241,18 +241,24 @@ def write(
         "samplerate": rate_hz, "channels": size.n_channels, "format": kind, "subtype": subtype,
     }  # fmt: skip
     try:
-        with nullcontext(file) if isinstance(file, io.BytesIO) else open(file, "wb") as stream:
-            if stream.seekable():
-                return _write_blocks(stream, blocks, settings)
-            whole = io.BytesIO()  # a pipe: libsndfile goes back to complete the header
-            n_clipped = _write_blocks(whole, blocks, settings)
-            stream.write(whole.getvalue())
+        if isinstance(file, Path) and file.exists() and not file.is_file():
+            whole = io.BytesIO()  # for a pipe: libsndfile goes back to complete the header
+            n_clipped, _ = _write_blocks(whole, blocks, settings)
+            file.write_bytes(whole.getvalue())
             return n_clipped
+        target = file if isinstance(file, io.BytesIO) else _openable(file)
+        n_clipped, n_samples = _write_blocks(target, blocks, settings)
+        if isinstance(file, Path) and not _ends_with_sample(file, n_samples):
+            raise OSError(errno.ENOSPC, "its end is missing")
+        return n_clipped
     except HzcError:
         raise  # from the blocks; a FormatError is a ValueError too
     except (soundfile.LibsndfileError, OSError, ValueError, AssertionError) as error:
         reason = (
-            getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+            getattr(error, "error_string", None)
+            or getattr(error, "strerror", None)
+            or str(error)
+            or "short write"
         )
         raise OutputWriteError(
             f"cannot write the audio ({reason.strip().rstrip('.').lower()})",
@@ -261,52 +267,30 @@ def write(
         ) from error
 
 
-def _write_blocks(stream: BinaryIO, blocks: Blocks, settings: dict[str, Any]) -> int:
-    """Write blocks to a stream that can seek; return how many samples were clipped."""
-    n_clipped = 0
-    sink = _Sink(stream)
-    try:
-        with soundfile.SoundFile(sink, "w", **settings) as sound:
-            for block in blocks:
-                n_clipped += int(np.count_nonzero(np.abs(block) > 1.0))
-                sound.write(np.clip(block.T, -1.0, 1.0))
-    except (soundfile.LibsndfileError, AssertionError):
-        if sink.failure is None:
-            raise
-    if sink.failure is not None:
-        raise sink.failure
-    return n_clipped
+def _write_blocks(
+    target: io.BytesIO | str | bytes, blocks: Blocks, settings: dict[str, Any]
+) -> tuple[int, int]:
+    """Write all blocks; return how many samples were clipped, and how many a channel has."""
+    n_clipped = n_samples = 0
+    with soundfile.SoundFile(target, "w", **settings) as sound:
+        for block in blocks:
+            n_clipped += int(np.count_nonzero(np.abs(block) > 1.0))
+            n_samples += block.shape[1]
+            sound.write(np.clip(block.T, -1.0, 1.0))
+    return n_clipped, n_samples
 
 
-class _Sink:
-    """A stream for libsndfile that keeps the first failure.
+def _ends_with_sample(path: Path, n_samples: int) -> bool:
+    """Whether the last sample can be read: libsndfile tells of no failure while it closes a file.
 
-    libsndfile forgets a failure that comes while it closes a file, such as a full disk, and no
-    exception passes through it.
+    Compressed formats hold samples back until then, and the disk may be full by then.
     """
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.failure: BaseException | None = None
-
-    def write(self, data: bytes) -> int:
-        """Write, and return how many bytes were taken."""
-        return self._try(self._stream.write, data)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move, and return the place."""
-        return self._try(self._stream.seek, offset, whence)
-
-    def tell(self) -> int:
-        """Return the place."""
-        return self._try(self._stream.tell)
-
-    def _try(self, call: Callable[..., int], *args: Any) -> int:
-        try:
-            return call(*args)
-        except BaseException as error:
-            self.failure = self.failure or error
-            return 0
+    try:
+        with soundfile.SoundFile(_openable(path)) as sound:
+            sound.seek(max(0, n_samples - 1))
+            return len(sound.read(1)) == min(1, n_samples)
+    except soundfile.LibsndfileError:
+        return False
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ class PayloadEncoder:
         n_bytes = 0
         while (code := -(-low >> n_bits - 8 * n_bytes)) << n_bits - 8 * n_bytes >= low + span:
             n_bytes += 1
-        return code.to_bytes(n_bytes, "big").rstrip(b"\0")
+        return bytes(code.to_bytes(n_bytes, "big").rstrip(b"\0"))
 
 
 class PayloadDecoder:

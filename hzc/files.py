@@ -195,15 +195,19 @@ def write_stdout(data: bytes) -> None:
         OutputWriteError: the reader closed the pipe, or the device is full.
     """
     try:
-        sys.stdout.buffer.write(data)
+        # Python's unbuffered mode writes only as much as the system takes at once.
+        rest = memoryview(data)
+        while rest:
+            rest = rest[sys.stdout.buffer.write(rest) or 0 :]
         sys.stdout.buffer.flush()
     except OSError as error:
-        give_up_stdout()
-        broken = isinstance(error, BrokenPipeError)
-        reason = "the reader closed the pipe" if broken else (error.strerror or str(error)).lower()
-        raise OutputWriteError(f"cannot be written ({reason})", path="standard output") from error
+        raise stdout_failure(error) from error
 
 
-def give_up_stdout() -> None:
-    """Send what is left to nowhere: Python would try again at exit, and print a traceback."""
+def stdout_failure(error: OSError) -> OutputWriteError:
+    """Return what to raise after standard output failed, and write no more to it."""
+    # Python would try to flush again at exit, and print a traceback.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    broken = isinstance(error, BrokenPipeError)
+    reason = "the reader closed the pipe" if broken else (error.strerror or str(error)).lower()
+    return OutputWriteError(f"cannot be written ({reason})", path="standard output")

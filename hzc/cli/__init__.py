@@ -14,7 +14,6 @@ import click
 
 from hzc import __version__
 from hzc.errors import HzcError
-from hzc.files import give_up_stdout
 
 COMMANDS = ("encode", "decode", "bitrate", "info", "models", "train")
 INTERRUPTED = 130
@@ -38,10 +37,11 @@ class LazyGroup(click.Group):
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
+        from hzc.cli.report import say
         from hzc.container import VERSION
         from hzc.registry import default_name
 
-        click.echo(f"hzc {__version__} (format {VERSION}, default model {default_name()})")
+        say(f"hzc {__version__} (format {VERSION}, default model {default_name()})")
         ctx.exit()
 
 
@@ -91,10 +91,6 @@ def main(args: list[str] | None = None) -> None:
 
         show_error(error)
         code = error.exit_code
-    except BrokenPipeError:
-        # A reader such as `head` has enough: Python's own flush at exit must not complain.
-        give_up_stdout()
-        code = 6
     except Exception as error:
         if os.environ.get("HZC_DEBUG"):
             raise

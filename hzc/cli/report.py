@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from hzc import files
-from hzc.errors import HzcError, OutputWriteError
+from hzc.errors import HzcError
 
 SCHEMA = 1
 
@@ -34,17 +34,12 @@ def say(text: str) -> None:
     """Print one line on stdout.
 
     Raises:
-        BrokenPipeError: the reader has enough.
-        OutputWriteError: the operating system refused.
+        OutputWriteError: the reader closed the pipe, or the device is full.
     """
     try:
         click.echo(text)
-    except BrokenPipeError:
-        raise
     except OSError as error:
-        files.give_up_stdout()
-        reason = (error.strerror or str(error)).lower()
-        raise OutputWriteError(f"cannot be written ({reason})", path="standard output") from error
+        raise files.stdout_failure(error) from error
 
 
 def say_json(values: dict[str, Any]) -> None:

@@ -127,6 +127,8 @@ _SECTIONS = {
 
 
 def _build(cls: type[T], values: dict[str, Any], where: str) -> T:
+    if not isinstance(values, dict):
+        raise TrainingError(f"{where} is not a section of settings")
     names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
     if unknown := set(values) - names:
         raise TrainingError(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import Cli, Wav
+from harness import Cli, Wav
 
 from hzc import container
 from hzc.container import Chunk

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from hzc import modelfile, prior, registry
+from hzc import prior, registry
 from hzc.container import Header
 from hzc.errors import DesyncError, UnknownModelError, WeightsError
 from hzc.model.config import CONFIGS
@@ -275,7 +275,3 @@ def test_arrays_of_a_file_that_vanished_raise(tmp_path, tiny_model):
     path.unlink()
     with pytest.raises(WeightsError, match="cannot read the weights"):
         file.arrays("prior.")
-
-
-def test_modelfile_needs_no_torch():
-    assert "torch" not in vars(modelfile)

@@ -1,0 +1,128 @@
+"""Runs the command line in this process, and says what it did."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hzc.cli import ENDING_SIGNALS, main
+
+WITH_MODEL = ("encode", "decode", "bitrate")
+"""Commands that take --model."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one command did."""
+
+    code: int
+    stdout: bytes
+    stderr: str
+
+    @property
+    def text(self) -> str:
+        return self.stdout.decode()
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        """The lines of stdout, all of them JSON."""
+        return [json.loads(line) for line in self.text.splitlines()]
+
+
+def snapshot(folder: Path) -> dict[str, Any]:
+    """Return what is in a folder: names, kinds and bytes."""
+    found: dict[str, Any] = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            found[name] = ("link", os.readlink(path))
+        else:
+            found[name] = path.read_bytes() if path.is_file() else None
+    return found
+
+
+def assert_one_clear_line(stderr: str, says: str) -> None:
+    """Assert that stderr is one error that says so, perhaps with a hint, and nothing odd."""
+    lines = stderr.splitlines()
+    errors = [line for line in lines if not line.startswith(("hint: ", "hzc: note: "))]
+    assert len(errors) == 1, stderr
+    assert errors[0].startswith("hzc: "), stderr
+    assert says in errors[0], stderr
+    assert "internal error" not in stderr
+    assert "Traceback" not in stderr
+
+
+@dataclass(frozen=True)
+class Cli:
+    """Runs hzc in this process; its working folder is the test's own."""
+
+    folder: Path
+    model: Path
+
+    def __call__(
+        self, *args: object, code: int = 0, stdin: bytes = b"", model: bool = True
+    ) -> Result:
+        """Run, and show everything where the exit code is not the expected one."""
+        words = [os.fspath(a) if isinstance(a, os.PathLike) else str(a) for a in args]
+        if model and words and words[0] in WITH_MODEL:
+            words[1:1] = ["--model", str(self.model)]
+        result = run_here(words, stdin)
+        shown = f"$ hzc {words}\n{result.stdout[:4000]!r}\n{result.stderr}"
+        assert result.code == code, shown
+        assert "Traceback" not in result.stderr, shown
+        assert "internal error" not in result.stderr, shown
+        assert not list(self.folder.rglob("*.partial")), shown
+        return result
+
+    def refuse(self, code: int, says: str, *args: object, **kwargs: Any) -> Result:
+        """Run what is refused with one clear line, and leaves every file as it was."""
+        before = snapshot(self.folder)
+        result = self(*args, code=code, **kwargs)
+        assert_one_clear_line(result.stderr, says)
+        assert snapshot(self.folder) == before
+        return result
+
+    def misuse(self, says: str, *args: object, **kwargs: Any) -> Result:
+        """Run what is a usage error, and does nothing."""
+        before = snapshot(self.folder)
+        result = self(*args, code=2, **kwargs)
+        assert says in result.stderr
+        assert result.stdout == b""
+        assert snapshot(self.folder) == before
+        return result
+
+
+def run_here(words: list[str], stdin: bytes) -> Result:
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
+    err = io.TextIOWrapper(io.BytesIO(), "utf-8", errors="backslashreplace", write_through=True)
+    handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    usual_stdin, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(stdin))
+    try:
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            main(words)
+    finally:
+        sys.stdin = usual_stdin
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert isinstance(ended.value.code, int)
+    return Result(ended.value.code, out.buffer.getvalue(), err.buffer.getvalue().decode())
+
+
+HZC = (sys.executable, "-m", "hzc")
+"""A real hzc process."""
+
+Wav = Callable[..., Path]
+"""See the fixture `wav`."""
+Start = Callable[..., "subprocess.Popen[bytes]"]
+"""See the fixture `start`."""

@@ -1,0 +1,166 @@
+"""`hzc bitrate` and `hzc info`: figures from the bytes of files."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from harness import Cli, Wav, snapshot
+
+from hzc import container
+
+
+def test_bitrate_when_given_a_file_then_8_bits_a_byte_by_seconds(
+    cli: Cli, hzc: Path, coded: bytes
+) -> None:
+    (line,) = cli("bitrate", "--json", hzc).objects
+    assert line["schema"] == 1
+    assert line["path"] == str(hzc)
+    assert line["n_bytes"] == len(coded)
+    assert line["duration_s"] == 2.5
+    assert line["bitrate_kbps"] == pytest.approx(8 * len(coded) / 2.5 / 1000, abs=1e-6)
+    assert line["bytes_per_s"] == pytest.approx(len(coded) / 2.5, abs=1e-4)
+    parsed = container.unpack(coded)
+    assert line["header_bytes"] == len(coded) - parsed.payload_bytes
+    assert line["header_share"] == pytest.approx(line["header_bytes"] / len(coded), abs=1e-6)
+    assert "ladder_bits_per_s" not in line
+
+
+def test_bitrate_when_shown_to_people_then_the_same_figures(
+    cli: Cli, hzc: Path, coded: bytes
+) -> None:
+    n = len(coded)
+    header = n - container.unpack(coded).payload_bytes
+    result = cli("bitrate", "talk.hzc")
+    assert result.text == (
+        f"talk.hzc  {8 * n / 2500:.3f} kbps  {n / 2.5:.1f} B/s  {n:,} B  2.50 s  "
+        f"(header {header} B, {100 * header / n:.1f} %)\n"
+    )
+    assert result.stderr == ""
+    assert cli("bitrate", "-q", "talk.hzc").text == result.text
+    assert cli("bitrate", "-", stdin=coded).text == result.text.replace("talk.hzc", "-")
+
+
+def test_bitrate_when_there_are_several_files_then_a_total_of_bytes_and_seconds(
+    cli: Cli, wav: Wav, hzc: Path
+) -> None:
+    cli("encode", wav("a.wav", rate=8_000, seconds=7.25))
+    lines = cli("bitrate", "talk.hzc", "a.hzc").text.splitlines()
+    n_bytes = hzc.stat().st_size + Path("a.hzc").stat().st_size
+    assert len(lines) == 3
+    assert lines[2].startswith(f"total (2 files)  {8 * n_bytes / 9750:.3f} kbps  ")
+    assert f"  {n_bytes:,} B  9.75 s  " in lines[2]
+    assert len(cli("bitrate", "--json", "talk.hzc", "a.hzc").objects) == 2
+
+
+def test_bitrate_when_one_of_several_is_left_then_no_total(cli: Cli, hzc: Path) -> None:
+    assert len(cli("bitrate", "talk.hzc", "none.hzc", code=1).text.splitlines()) == 1
+
+
+def ladder_of(cli: Cli, *arguments: object, **kwargs: object) -> dict[str, float]:
+    (line,) = cli("bitrate", "--ladder", "--json", *arguments, **kwargs).objects
+    return line["ladder_bits_per_s"]
+
+
+def assert_in_order(ladder: dict[str, float], n_payloads: int, seconds: float) -> None:
+    """Assert ideal <= payload <= file.
+
+    A payload of k bytes less than its ideal length has a chance of 2^-8k: the coder takes the
+    shortest number in its interval, and where it ends is told outside of the payload.
+    """
+    assert ladder["ideal"] - 16 * n_payloads / seconds <= ladder["payload"] <= ladder["file"]
+
+
+def test_ladder_when_given_a_hzc_file_then_rungs_go_up_to_the_file(
+    cli: Cli, hzc: Path, coded: bytes
+) -> None:
+    ladder = ladder_of(cli, hzc)
+    assert list(ladder) == ["nominal", "ideal", "payload", "file"]
+    assert_in_order(ladder, n_payloads=1, seconds=2.5)
+    assert ladder["file"] < ladder["nominal"]
+    parsed = container.unpack(coded)
+    assert ladder["file"] == pytest.approx(8 * len(coded) / 2.5, abs=1e-3)
+    assert ladder["payload"] == pytest.approx(8 * parsed.payload_bytes / 2.5, abs=1e-3)
+    assert ladder["payload"] < 1.005 * ladder["ideal"] + 64 / 2.5
+    assert ladder["nominal"] == 20 * 32 * 32 / 2.5
+    assert ladder_of(cli, "-", stdin=coded) == ladder
+
+
+def test_ladder_when_given_sound_then_a_kl_rung_and_the_rungs_of_its_file(
+    cli: Cli, wav: Wav
+) -> None:
+    wav("a.wav", rate=44_100, seconds=3, n_channels=2)
+    before = snapshot(cli.folder)
+    ladder = ladder_of(cli, "a.wav")
+    assert snapshot(cli.folder) == before
+    kl = ladder.pop("kl")
+    assert 0 < kl < math.inf
+    cli("encode", "a.wav")
+    assert ladder_of(cli, "a.hzc") == ladder
+    assert ladder_of(cli, "-", stdin=Path("a.wav").read_bytes()) == {**ladder, "kl": kl}
+
+
+def test_ladder_when_shown_to_people_then_bits_and_bytes(cli: Cli, wav: Wav) -> None:
+    wav("a.wav")
+    ladder = ladder_of(cli, "a.wav")
+    lines = cli("bitrate", "--ladder", "a.wav").text.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["nominal", "kl", "ideal", "payload", "file"]
+    for line, (rung, bits) in zip(lines[1:], ladder.items(), strict=True):
+        found = re.fullmatch(r"  (\w+) +([\d.]+) bit/s +([\d.]+) B/s  .+", line)
+        assert found, line
+        assert found[1] == rung
+        assert float(found[2]) == pytest.approx(bits, abs=0.06)
+        assert float(found[3]) == pytest.approx(bits / 8, abs=0.06)
+
+
+def test_ladder_when_channels_are_kept_then_still_in_order(cli: Cli, wav: Wav) -> None:
+    cli("encode", wav("a.wav", n_channels=3, seconds=11), "--channels", "keep")
+    ladder = ladder_of(cli, "a.hzc")
+    assert_in_order(ladder, n_payloads=6, seconds=11)
+    assert ladder["nominal"] == 3 * 88 * 32 * 32 / 11
+
+
+def test_bitrate_when_the_input_is_neither_then_exit_3_or_4(cli: Cli) -> None:
+    (cli.folder / "text.txt").write_text("hello")
+    (cli.folder / "folder").mkdir()
+    cli.refuse(3, "text.txt: not readable as audio", "bitrate", "text.txt")
+    cli.refuse(3, "standard input: not readable as audio", "bitrate", "-", stdin=b"hello")
+    cli.refuse(3, "standard input: the file is empty", "bitrate", "-")
+    cli.refuse(3, "folder: cannot be read (is a directory)", "bitrate", "folder")
+    cli.refuse(4, "not a .hzc file (it is empty)", "info", "-")
+
+
+def test_bitrate_when_a_hzc_file_has_another_suffix_then_recognised(
+    cli: Cli, hzc: Path, coded: bytes
+) -> None:
+    (cli.folder / "talk.bin").write_bytes(coded)
+    assert cli("bitrate", "talk.bin").text.replace(".bin", ".hzc") == cli("bitrate", hzc.name).text
+
+
+def test_info_when_given_a_file_then_its_header_and_rate(
+    cli: Cli, wav: Wav, sound: Callable[..., np.ndarray]
+) -> None:
+    path = wav("a.wav", rate=11_025, seconds=12, n_channels=2)
+    cli("encode", path, "--channels", "keep", "--step-index", "-3")
+    (line,) = cli("info", "--json", "a.hzc").objects
+    data = Path("a.hzc").read_bytes()
+    header = container.unpack(data).header
+    assert line["fingerprint"] == f"{header.fingerprint:04x}"
+    expected = {
+        "schema": 1, "path": "a.hzc", "format_version": 1, "model_id": 240, "model": None,
+        "n_channels": 2, "sample_rate_hz": 11_025, "n_samples": 132_300, "n_latent": 32,
+        "n_frames": 96, "n_chunks": 2, "step_index": -3, "step_offsets": None,
+        "gain_db": header.gain_half_db / 2, "is_streamed": False,
+        "n_bytes": len(data), "duration_s": 12.0,
+    }  # fmt: skip
+    assert {key: line[key] for key in expected} == expected
+    shown = cli("info", "a.hzc").text.splitlines()
+    assert shown[0] == "a.hzc"
+    assert [row.split()[0] for row in shown[1:]] == list(line)[2:]
+    assert "  n_samples        132300" in shown
+    assert "  model            -" in shown
+    assert cli("info", "-", stdin=data).text.splitlines() == ["-", *shown[1:]]

@@ -1,0 +1,851 @@
+"""Training in miniature: the loop, its parts, the prior, the export."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import asdict, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import hzc
+from hzc import cli, container
+from hzc.errors import TrainingError
+from hzc.prior import MEAN_FRACTIONS, TABLE_SUM, Prior
+from hzc.train import prior as prior_fit
+from hzc.train import tables
+from hzc.train.config import (
+    DataConfig,
+    DistortionConfig,
+    OptimiserConfig,
+    PriorConfig,
+    RateConfig,
+    TrainConfig,
+    load_config,
+)
+from hzc.train.context import ContextPrior, gaussian_kl_bits
+from hzc.train.control import RateController
+from hzc.train.data import Corpus, Crops, load_corpus
+from hzc.train.ema import Ema
+from hzc.train.export import (
+    PRIOR_FILE,
+    Target,
+    choose_step_index,
+    export,
+    load_prior,
+    measure,
+    recordings_in,
+    save_prior,
+)
+from hzc.train.latents import base_step, checkpoint_weights, collect
+from hzc.train.loop import Trainer
+from hzc.train.losses import SpectralDistance, mel_filters
+from hzc.train.optimiser import Optimiser, learning_rate_factor
+from hzc.train.prior import FittedPrior, FrameSampler
+
+ROOT = Path(__file__).resolve().parents[2]
+RATE_HZ = 16_000
+COLUMNS = [
+    "step", "train_s", "audio_h", "loss", "distortion", "bits_per_frame", "lmbda", "grad_norm",
+    "lr",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def threads_as_they_were():
+    """Undo what runs set for the whole process."""
+    before = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def numbers_as_they_were():
+    """Undo what runs do to the smallest floats, before and after every test."""
+    torch.set_flush_denormal(False)
+    yield
+    torch.set_flush_denormal(False)
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory, sound):
+    """A folder of noise and sine recordings at two sample rates."""
+    folder = tmp_path_factory.mktemp("speech")
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        soundfile.write(folder / f"noise{i}.wav", rng.normal(0, 0.05, 24_000 + 500 * i), RATE_HZ)
+    (folder / "below").mkdir()
+    tone = 0.2 * np.sin(2 * np.pi * 440 * np.arange(48_000) / 32_000)
+    soundfile.write(folder / "below" / "sine.wav", np.stack([tone, tone]).T, 32_000)
+    soundfile.write(folder / "voice.flac", sound(40_000), RATE_HZ)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(speech):
+    return TrainConfig(
+        model="tiny",
+        n_steps=8,
+        data=DataConfig(folders=(str(speech),), crop_s=0.5, batch_size=2),
+        bf16=False,
+        optimiser=OptimiserConfig(lr=2e-3, warmup_steps=1, decay_steps=1),
+        rate=RateConfig(context_frames=2, n_groups=4, hidden=16),
+        distortion=DistortionConfig(windows=(256, 512), scales_per_step=2),
+        prior=PriorConfig(
+            n_steps=30, batch_frames=256, hidden=16, context_frames=2, n_groups=4, n_scales=32
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def corpus(config):
+    return load_corpus(config.data, RATE_HZ)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, config, corpus):
+    """The folder of a finished run, its prior fitted."""
+    folder = tmp_path_factory.mktemp("run")
+    Trainer(replace(config, n_steps=2), folder, corpus).run()
+    latents, starts = collect(checkpoint_weights(folder / "checkpoint.pt"), config, corpus)
+    save_prior(
+        prior_fit.fit_prior(FrameSampler(latents, starts, config.prior)), folder / PRIOR_FILE
+    )
+    return folder
+
+
+def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+    return set(one) == set(two) and all(torch.equal(one[k], two[k]) for k in one)
+
+
+# --- configuration --------------------------------------------------------------------------
+
+MINIMAL = 'model = "tiny"\nn_steps = 8\n[data]\nfolders = ["a", "b"]\n'
+
+
+def load_text(folder: Path, text: str) -> TrainConfig:
+    path = folder / "c.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_config(path)
+
+
+def test_load_config_of_the_least_takes_defaults_for_the_rest(tmp_path):
+    found = load_text(tmp_path, MINIMAL)
+    assert found == TrainConfig(model="tiny", n_steps=8, data=DataConfig(folders=("a", "b")))
+
+
+def test_load_config_reads_every_section(tmp_path):
+    text = MINIMAL + (
+        '[data.weights]\n"a*" = 2.0\n[optimiser]\nlr = 0.5\nbetas = [0.8, 0.9]\n'
+        "[rate]\nlmbda_range = [1e-3, 1e-2]\n[distortion]\nwindows = [64]\n"
+        "[prior]\nstep_index_range = [-8, 8]\n"
+    )
+    found = load_text(tmp_path, text)
+    assert found.data.weights == {"a*": 2.0}
+    assert found.optimiser.betas == (0.8, 0.9)
+    assert found.rate.lmbda_range == (1e-3, 1e-2)
+    assert found.distortion.windows == (64,)
+    assert found.prior.step_index_range == (-8, 8)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "training").glob("*.toml")), ids=lambda path: path.stem
+)
+def test_load_config_reads_every_configuration_of_the_repository(path):
+    assert load_config(path).n_steps > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("speed = 3\n" + MINIMAL, r"unknown setting \['speed'\]"),
+        (MINIMAL + "crop = 2\n", r"unknown setting \['crop'\] in \[data\]"),
+        (MINIMAL + "[optimiser]\nmomentum = 1\n", r"unknown setting \['momentum'\]"),
+        (MINIMAL + "[rate]\nlambda = 1\n", r"unknown setting \['lambda'\] in \[rate\]"),
+        (MINIMAL + "[distortion]\nwindow = 1\n", "unknown setting"),
+        (MINIMAL + "[prior]\nsteps = 1\n", "unknown setting"),
+        (MINIMAL + "[gan]\nsteps = 1\n", r"unknown setting \['gan'\]"),
+        ('model = "tiny"\nn_steps = 8\n[data]\ncrop_s = 1.0\n', r"incomplete section \[data\]"),
+        ('model = "tiny"\nn_steps = 8\n', "incomplete section"),
+        ('model = "tiny"\n[data]\nfolders = ["a"]\n', "incomplete section"),
+        ('model = "tiny"\nn_steps = 8\ndata = 3\n', r"\[data\] is not a section"),
+        (MINIMAL + "[[rate]]\nlmbda = 1\n", r"\[rate\] is not a section"),
+        ("model = \n", "cannot read the configuration"),
+        ("model = 'a\xa0", "cannot read the configuration"),
+    ],
+)
+def test_load_config_of_a_wrong_file_raises(tmp_path, text, message):
+    with pytest.raises(TrainingError, match=message):
+        load_text(tmp_path, text)
+
+
+def test_load_config_of_a_missing_file_raises(tmp_path):
+    with pytest.raises(TrainingError, match="cannot read the configuration") as caught:
+        load_config(tmp_path / "c.toml")
+    assert caught.value.exit_code == 7
+
+
+# --- data -----------------------------------------------------------------------------------
+
+
+def test_load_corpus_brings_every_file_to_mono_at_the_rate(corpus):
+    assert [Path(name).name for name in corpus.names] == [
+        "sine.wav", "noise0.wav", "noise1.wav", "noise2.wav", "voice.flac",
+    ]  # fmt: skip
+    assert np.diff(corpus.starts).tolist() == [24_000, 24_000, 24_500, 25_000, 40_000]
+    assert corpus.samples.dtype == np.int16
+    assert corpus.n_samples == len(corpus.samples)
+    assert [len(samples) for _, samples in corpus.files()] == np.diff(corpus.starts).tolist()
+    sine = corpus.samples[2_000:22_000] / 32_768
+    assert np.sqrt(np.mean(sine**2)) == pytest.approx(0.2 / math.sqrt(2), rel=0.01)
+
+
+def test_load_corpus_with_a_cache_reads_the_files_once(tmp_path, speech, monkeypatch):
+    data = DataConfig(folders=(str(speech),), cache=str(tmp_path / "deep" / "cache.npy"))
+    first = load_corpus(data, RATE_HZ)
+    with monkeypatch.context() as patch:
+        patch.setattr("hzc.audio.open_source", None)
+        again = load_corpus(data, RATE_HZ)
+        with pytest.raises(TypeError):
+            load_corpus(data, 8_000)
+    assert again.names == first.names
+    assert np.array_equal(again.samples, first.samples)
+    assert np.array_equal(again.starts, first.starts)
+
+
+def test_load_corpus_without_audio_raises(tmp_path):
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(TrainingError, match="no audio"):
+        load_corpus(DataConfig(folders=(str(tmp_path),)), RATE_HZ)
+
+
+def test_load_corpus_with_a_broken_file_names_it(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"no sound")
+    with pytest.raises(TrainingError, match=r"a\.wav"):
+        load_corpus(DataConfig(folders=(str(tmp_path),)), RATE_HZ)
+
+
+def test_crops_have_the_shape_and_levels_asked_for(corpus, config):
+    data = replace(config.data, batch_size=40, level_db=(-40.0, -30.0), pause_probability=0.5)
+    batch = Crops(corpus, data, RATE_HZ, seed=1).batch()
+    assert batch.shape == (40, 8_000)
+    assert batch.dtype == np.float32
+    level_db = 10 * np.log10(np.mean(batch.astype(np.float64) ** 2, axis=1))
+    assert level_db.min() > -40.1
+    assert level_db.max() < -29.9
+    assert np.ptp(level_db) > 5
+    n_paused = int((np.abs(batch) < 1e-9).sum(axis=1).__gt__(500).sum())
+    assert 5 < n_paused < 35
+
+
+def test_crops_never_exceed_full_scale(corpus, config):
+    data = replace(config.data, batch_size=20, level_db=(0.0, 6.0))
+    assert np.abs(Crops(corpus, data, RATE_HZ, 1).batch()).max() < 1.0
+
+
+def test_crops_of_one_seed_are_the_same_and_of_another_are_not(corpus, config):
+    one, two, three = (Crops(corpus, config.data, RATE_HZ, seed) for seed in (1, 1, 2))
+    assert np.array_equal(one.batch(), two.batch())
+    assert not np.array_equal(one.batch(), three.batch())
+
+
+def test_crops_weighted_to_one_file_come_from_it_alone(corpus, config):
+    # The last pattern that matches counts.
+    data = replace(
+        config.data, weights={"*": 0.0, "sine*": 1.0}, equalise_db=0.0, pause_probability=0.0
+    )
+    batch = Crops(corpus, data, RATE_HZ, 1).batch()
+    spectrum = np.abs(np.fft.rfft(batch * np.hanning(8_000), axis=1))
+    assert (spectrum.argmax(axis=1) == 220).all()
+
+
+def test_crops_of_files_that_are_all_too_short_raises(corpus, config):
+    with pytest.raises(TrainingError, match="longer than a crop"):
+        Crops(corpus, replace(config.data, crop_s=3.0), RATE_HZ, 1)
+
+
+# --- the loop -------------------------------------------------------------------------------
+
+
+def test_train_step_on_one_repeated_batch_lowers_the_loss(tmp_path, config, corpus):
+    trainer = Trainer(replace(config, n_steps=100), tmp_path, corpus)
+    batch = trainer.crops.batch()
+    trainer.crops.batch = lambda: batch
+    rows = [trainer.train_step() for _ in range(8)]
+    assert all(math.isfinite(value) for row in rows for value in row.values())
+    assert rows[-1]["distortion"] < 0.97 * rows[0]["distortion"]
+    assert rows[-1]["loss"] < 0.97 * rows[0]["loss"]
+    assert [row["step"] for row in rows] == list(range(1, 9))
+
+
+def test_train_step_in_half_precision_is_finite(tmp_path, config, corpus):
+    trainer = Trainer(replace(config, bf16=True), tmp_path, corpus)
+    assert all(math.isfinite(v) for _ in range(2) for v in trainer.train_step().values())
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_run_resumed_from_a_checkpoint_equals_one_that_never_stopped(
+    tmp_path, config, corpus, optimiser
+):
+    config = replace(config, n_steps=4, optimiser=replace(config.optimiser, name=optimiser))
+    straight = Trainer(config, tmp_path / "straight", corpus)
+    straight.run()
+    first = Trainer(config, tmp_path / "halves", corpus)
+    start = {name: value.clone() for name, value in first.model.state_dict().items()}
+    first.train_step()
+    first.train_step()
+    first.save()
+    torch.manual_seed(99)
+    second = Trainer(config, tmp_path / "halves", corpus)
+    assert second.step == 2
+    second.run()
+    assert second.step == straight.step == 4
+    assert not same(second.model.state_dict(), start)
+    assert same(second.model.state_dict(), straight.model.state_dict())
+    assert same(second.ema.state_dict(), straight.ema.state_dict())
+    assert second.controller == straight.controller
+    assert second.crops.rng.bit_generator.state == straight.crops.rng.bit_generator.state
+
+
+def test_run_of_a_finished_run_does_nothing(tmp_path, config, corpus):
+    config = replace(config, n_steps=1)
+    Trainer(config, tmp_path, corpus).run()
+    again = Trainer(config, tmp_path, corpus)
+    before = {name: value.clone() for name, value in again.model.state_dict().items()}
+    again.run()
+    assert again.step == 1
+    assert same(again.model.state_dict(), before)
+
+
+def test_run_logs_every_twentieth_step_with_named_columns(tmp_path, config, corpus):
+    config = replace(config, n_steps=40, data=replace(config.data, crop_s=0.25, batch_size=1))
+    trainer = Trainer(config, tmp_path, corpus)
+    trainer.run()
+    with (tmp_path / "log.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == COLUMNS
+    assert [int(row["step"]) for row in rows] == [20, 40]
+    assert all(math.isfinite(float(value)) for row in rows for value in row.values())
+    assert float(rows[1]["audio_h"]) == pytest.approx(40 * 0.25 / 3600, rel=1e-4)
+    assert {path.name for path in tmp_path.iterdir()} == {"log.csv", "checkpoint.pt"}
+
+
+def test_trainer_back_at_a_checkpoint_forgets_what_was_logged_after_it(tmp_path, config, corpus):
+    trainer = Trainer(config, tmp_path, corpus)
+    row = trainer.train_step()
+    trainer.save()
+    for step in (1, 2, 20_000):
+        trainer._log({**row, "step": step})
+    Trainer(config, tmp_path, corpus)
+    assert [
+        line.split(",")[0] for line in (tmp_path / "log.csv").read_text("utf-8").splitlines()
+    ] == ["step", "1"]
+
+
+def test_trainer_started_from_another_run_takes_its_averages(tmp_path, config, corpus, finished):
+    config = replace(config, init_from=str(finished / "checkpoint.pt"))
+    trainer = Trainer(config, tmp_path, corpus)
+    averages = checkpoint_weights(finished / "checkpoint.pt")
+    assert trainer.step == 0
+    assert same(dict(trainer.model.named_parameters()), averages)
+    assert same(trainer.ema.state_dict(), averages)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "huge"}, "unknown model 'huge'"),
+        ({"optimiser": OptimiserConfig(name="sgd")}, "unknown optimiser 'sgd'"),
+        ({"init_from": "nowhere.pt"}, "not a checkpoint"),
+    ],
+)
+def test_trainer_of_an_impossible_configuration_raises(tmp_path, config, corpus, changes, message):
+    with pytest.raises(TrainingError, match=message):
+        Trainer(replace(config, **changes), tmp_path, corpus)
+
+
+def test_trainer_of_a_broken_checkpoint_raises(tmp_path, config, corpus):
+    (tmp_path / "checkpoint.pt").write_bytes(b"nothing of the kind")
+    with pytest.raises(TrainingError, match="not a checkpoint"):
+        Trainer(config, tmp_path, corpus)
+
+
+def test_train_step_with_a_gradient_that_is_not_finite_raises(tmp_path, config, corpus):
+    trainer = Trainer(config, tmp_path, corpus)
+    with torch.no_grad():
+        trainer.model.synthesis.head.bias.fill_(math.nan)
+    with pytest.raises(TrainingError, match="not finite at step 0"):
+        trainer.train_step()
+
+
+# --- its parts ------------------------------------------------------------------------------
+
+
+def test_controller_moves_lambda_towards_the_target():
+    config = RateConfig(target_bits_per_frame=100.0, lmbda=1e-2)
+    for bits, sign in ((150.0, 1), (50.0, -1), (100.0, 0)):
+        controller = RateController.start(config)
+        assert controller.lmbda == pytest.approx(1e-2)
+        controller.update(bits)
+        assert np.sign(round(controller.lmbda - 1e-2, 9)) == sign
+
+
+def test_controller_far_from_the_target_moves_by_its_gain_at_most():
+    controller = RateController.start(RateConfig(lmbda=1e-2, gain=0.02))
+    controller.update(1e9)
+    assert math.log(controller.lmbda / 1e-2) == pytest.approx(0.02)
+
+
+def test_controller_stays_in_its_range():
+    for bits, end in ((1e6, 1e-1), (1.0, 1e-4)):
+        controller = RateController.start(RateConfig(lmbda_range=(1e-4, 1e-1)))
+        for _ in range(1_000):
+            controller.update(bits)
+        assert controller.lmbda == pytest.approx(end)
+
+
+def test_controller_smooths_what_it_is_told():
+    controller = RateController.start(RateConfig())
+    controller.update(100.0)
+    controller.update(200.0)
+    assert controller.smoothed_bits == pytest.approx(105.0)
+
+
+def test_ema_follows_the_weights_at_its_decay():
+    module = torch.nn.Linear(2, 1, bias=False)
+    with torch.no_grad():
+        module.weight.fill_(1.0)
+    ema = Ema(module, decay=0.9)
+    with torch.no_grad():
+        module.weight.fill_(3.0)
+    assert ema.state_dict()["weight"].tolist() == [[1.0, 1.0]]
+    ema.update(module, step=10_000)
+    assert ema.state_dict()["weight"].flatten().tolist() == pytest.approx([1.2, 1.2])
+    ema.update(module, step=1)  # warmed up: a decay of 2 / 11
+    assert ema.state_dict()["weight"].flatten().tolist() == pytest.approx([3 - 1.8 * 2 / 11] * 2)
+
+
+def test_ema_loaded_is_a_copy():
+    module = torch.nn.Linear(2, 1)
+    ema, other = Ema(module, 0.5), {n: p.detach() + 1 for n, p in module.named_parameters()}
+    ema.load_state_dict(other)
+    assert same(ema.state_dict(), other)
+    other["weight"].zero_()
+    assert not same(ema.state_dict(), other)
+
+
+def test_learning_rate_warms_up_holds_and_decays_to_zero():
+    config = OptimiserConfig(warmup_steps=4, decay_steps=5)
+    factors = [learning_rate_factor(config, step, 20) for step in range(21)]
+    assert factors[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert factors[14:] == pytest.approx([1.0, 1.0, 0.8, 0.6, 0.4, 0.2, 0.0])
+
+
+def test_muon_takes_the_hidden_matrices_and_adamw_the_rest(tmp_path, config, corpus):
+    model = Trainer(config, tmp_path, corpus).model
+    optimiser = Optimiser(model, OptimiserConfig(name="muon"))
+    names = {id(p): name for name, p in model.named_parameters()}
+    adamw, muon = (
+        [names[id(p)] for group in part.param_groups for p in group["params"]]
+        for part in optimiser.parts
+    )
+    assert sorted(adamw + muon) == sorted(names.values())
+    assert all(".stages." in name for name in muon)
+    assert muon
+    assert not [name for name in adamw if name.endswith("expand.weight")]
+
+
+def test_distance_of_equal_sounds_is_zero_and_grows_with_the_difference(config):
+    distance = SpectralDistance(config.distortion, RATE_HZ)
+    x = torch.from_numpy(np.random.default_rng(0).normal(0, 0.1, (2, 4_000))).float()
+    noise = torch.from_numpy(np.random.default_rng(1).normal(0, 0.1, (2, 4_000))).float()
+    found = [float(distance(x, x + a * noise, [256, 512])) for a in (0.0, 0.1, 1.0)]
+    assert found[0] == 0.0
+    assert 0.0 < found[1] < found[2]
+
+
+def test_distance_between_two_resolutions_is_their_mean(config):
+    distance = SpectralDistance(config.distortion, RATE_HZ)
+    x = torch.from_numpy(np.random.default_rng(0).normal(0, 0.1, (2, 4_000))).float()
+    parts = [float(distance(x, 0.5 * x, [size])) for size in (256, 512)]
+    assert float(distance(x, 0.5 * x, [256, 512])) == pytest.approx(sum(parts) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize(("n_bins", "n_mels"), [(65, 16), (65, 60), (1_025, 128)])
+def test_mel_filters_have_weights_that_sum_to_one(n_bins, n_mels):
+    filters = mel_filters(n_bins, n_mels, RATE_HZ)
+    assert filters.shape == (n_bins, n_mels)
+    assert filters.min() >= 0
+    assert filters.sum(0).tolist() == pytest.approx([1.0] * n_mels, abs=1e-5)
+
+
+def test_kl_bits_equal_those_of_torch():
+    torch.manual_seed(0)
+    mean, prior_mean, log_scale = torch.randn(3, 100).double()
+    posterior = torch.distributions.Normal(mean, 1.0)
+    wanted = torch.distributions.kl_divergence(
+        posterior, torch.distributions.Normal(prior_mean, log_scale.exp())
+    )
+    found = gaussian_kl_bits(mean, prior_mean, log_scale)
+    assert found.tolist() == pytest.approx((wanted / math.log(2)).tolist())
+
+
+def test_context_prior_sees_the_past_and_earlier_groups_only():
+    torch.manual_seed(0)
+    prior = ContextPrior(n_latent=6, n_groups=3, context_frames=2, hidden=8)
+    torch.nn.init.normal_(prior.w3)
+    z = torch.randn(1, 6, 9)
+    mean, log_scale = prior(z)
+    changed = z.clone()
+    changed[0, 2, 4] += 1.0  # the first dimension of the second group
+    other_mean, other_scale = prior(changed)
+    touched = ((other_mean != mean) | (other_scale != log_scale))[0]
+    assert not touched[:, :4].any()
+    assert not touched[:4, 4].any()
+    assert touched[4:, 4].all()
+    assert touched[:, 5:7].all()
+    assert not touched[:, 7:].any()
+
+
+# --- the prior ------------------------------------------------------------------------------
+
+AR_CONFIG = PriorConfig(
+    n_steps=250, batch_frames=512, lr=6e-3, hidden=32, context_frames=2, n_groups=4
+)
+STEPS_WIDE = 6.0
+MEMORY = 0.95
+
+
+def autoregressive(n_frames: int, seed: int) -> np.ndarray:
+    """Return float32 [n_frames, 8]: each dimension follows its past and the one before it."""
+    rng = np.random.default_rng(seed)
+    x = np.zeros((n_frames, 8))
+    noise = rng.normal(0, STEPS_WIDE * math.sqrt(1 - MEMORY**2), (n_frames, 8))
+    for t in range(1, n_frames):
+        x[t] = MEMORY * x[t - 1] + noise[t]
+    x[:, 1::2] = 0.9 * x[:, ::2] + 0.3 * x[:, 1::2]
+    return x.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[prior_fit.ClippedMlp, FittedPrior]:
+    """The float network and the integer prior made of it, fitted on autoregressive latents."""
+    sampler = FrameSampler(autoregressive(20_000, 1), np.zeros(20_000, np.int64), AR_CONFIG)
+    network = prior_fit.fit_network(sampler, seed=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prior_fit, "fit_network", lambda *_: network)
+        result = prior_fit.fit_prior(sampler, seed=1)
+    return network, result
+
+
+def histograms(symbols: np.ndarray) -> np.ndarray:
+    """Return int64 [D, 127] for int [frame, D]."""
+    clipped = np.clip(symbols, -63, 63) + 63
+    return np.stack([np.bincount(column, minlength=127) for column in clipped.T])
+
+
+@pytest.mark.parametrize("step_index", [0, 8])
+def test_fitted_prior_beats_static_tables_by_a_fifth(fitted, step_index):
+    width = 2.0 ** (step_index / 8)
+    seen, held_out = (
+        np.rint(autoregressive(n, seed) / width).astype(np.int32)
+        for n, seed in ((20_000, 1), (4_000, 2))
+    )
+    static = tables.static_bits(histograms(seen), histograms(held_out))
+    bits = sum(
+        fitted[1].prior.ideal_bits(held_out[start : start + 80].T, step_index)
+        for start in range(0, 4_000, 80)
+    )
+    assert bits < 0.8 * static
+
+
+@pytest.mark.parametrize("step_index", [0, 8])
+def test_integer_prior_costs_what_the_float_network_does(fitted, step_index):
+    network, result = fitted
+    sampler = FrameSampler(autoregressive(4_000, 2), np.zeros(4_000, np.int64), AR_CONFIG)
+    frames = np.arange(4_000)
+    context, symbols = sampler.at(frames, frames % 80, np.full(4_000, step_index))
+    with torch.no_grad():
+        mean, scale = network(prior_fit.scaled(context))
+        scale = scale.clamp(0.0, AR_CONFIG.n_scales - 1.0)
+        float_bits = float(prior_fit.code_length_bits(symbols, mean, scale).sum())
+    whole = symbols.numpy().astype(np.int32)
+    bits = sum(
+        result.prior.ideal_bits(whole[start : start + 80].T, step_index)
+        for start in range(0, 4_000, 80)
+    )
+    assert bits == pytest.approx(float_bits, rel=0.01)
+
+
+def test_integer_prior_predicts_what_the_float_network_does(fitted):
+    network, result = fitted
+    sampler = FrameSampler(autoregressive(500, 3), np.zeros(500, np.int64), AR_CONFIG)
+    context, _ = sampler.draw(np.random.default_rng(0), 500)
+    with torch.no_grad():
+        mean, scale = (part.numpy() for part in network(prior_fit.scaled(context)))
+    for group in range(4):
+        columns = slice(2 * group, 2 * group + 2)
+        whole, index = result.prior.predict(group, context.numpy().astype(np.float64))
+        scale_index, fraction = np.divmod(index, MEAN_FRACTIONS)
+        found = whole + (fraction - MEAN_FRACTIONS // 2) / MEAN_FRACTIONS
+        assert np.abs(found - mean[:, columns]).max() < 0.2
+        assert np.abs(scale_index - np.clip(scale[:, columns], 0, 39)).max() < 1.0
+
+
+def test_fitted_prior_codes_and_decodes(fitted):
+    symbols = np.rint(autoregressive(80, 4)).astype(np.int32).T
+    prior = fitted[1].prior
+    payload = prior.encode(symbols, 3)
+    assert np.array_equal(prior.decode([payload], [80], 3)[0], symbols)
+
+
+def test_fitted_prior_kept_and_loaded_is_the_same(tmp_path, fitted):
+    save_prior(fitted[1], tmp_path / PRIOR_FILE)
+    found = load_prior(tmp_path / PRIOR_FILE)
+    assert isinstance(found.prior, Prior)
+    assert found.prior.fingerprint == fitted[1].prior.fingerprint
+    assert np.array_equal(found.mixtures, fitted[1].mixtures)
+
+
+def test_sampler_gives_the_context_of_a_frame_and_none_before_its_chunk():
+    latents = np.arange(40, dtype=np.float32).reshape(10, 4)
+    config = PriorConfig(context_frames=2)
+    sampler = FrameSampler(latents, np.zeros(10, np.int64), config)
+    context, symbols = sampler.at(np.array([5, 5, 5]), np.array([4, 1, 0]), np.array([0, 8, -8]))
+    assert symbols.tolist() == [[20, 21, 22, 23], [10, 10, 11, 12], [40, 42, 44, 46]]
+    assert context[:, 0].tolist() == [0, 8, -8]
+    assert context[0, 1:].tolist() == [*range(12, 20), 20, 21, 22, 23]
+    assert context[1, 1:].tolist() == [0] * 4 + [8, 8, 9, 10] + [10, 10, 11, 12]
+    assert context[2, 1:].tolist() == [0] * 8 + [40, 42, 44, 46]
+
+
+def test_sampler_draws_within_recordings_and_the_range_of_steps():
+    latents = np.repeat(np.arange(1, 5, dtype=np.float32), 50)[:, None].repeat(2, axis=1) * 16
+    starts = np.repeat(np.arange(4) * 50, 50)
+    config = PriorConfig(context_frames=3, step_index_range=(0, 8), default_share=0.5)
+    context, symbols = FrameSampler(latents, starts, config).draw(np.random.default_rng(0), 2_000)
+    steps = context[:, 0].numpy()
+    assert set(np.unique(steps)) == set(range(9))
+    assert np.mean(steps == 0) == pytest.approx(0.5 + 0.5 / 9, abs=0.05)
+    # All frames of a recording are alike: the past holds its own symbols, or zeros.
+    past = context[:, 1:-2].numpy().reshape(2_000, 3, 2)
+    assert ((past == 0) | (past == symbols.numpy()[:, None])).all()
+
+
+# --- tables ---------------------------------------------------------------------------------
+
+
+@settings(max_examples=200)
+@given(
+    hnp.arrays(np.float64, st.integers(1, 301), elements=st.floats(0, 1, allow_subnormal=False)),
+    st.floats(0, 1),
+)
+def test_to_frequencies_of_any_probabilities_sum_to_the_whole(raw, inside):
+    probabilities = raw / raw.sum() * inside if raw.sum() > 0 else raw
+    found = tables.to_frequencies(probabilities)
+    assert found.dtype == np.uint16
+    assert found.shape == (len(raw) + 1,)
+    assert int(found.astype(np.int64).sum()) == TABLE_SUM
+    assert found.min() >= 1
+    exact = np.append(probabilities, max(0.0, 1.0 - probabilities.sum()))
+    assert np.abs(found - (1 + exact * (TABLE_SUM - len(exact)))).max() <= 1.01
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 7.3, 80.0])
+def test_bin_probabilities_of_every_width_are_those_of_a_gaussian(scale):
+    found = tables.bin_probabilities(scale, 63)
+    assert found.shape == (len(tables.RELATIVE_WIDTHS), MEAN_FRACTIONS, 127)
+    assert found.min() >= 0
+    assert found.sum(axis=2).max() <= 1 + 1e-12
+    for width, relative in enumerate(tables.RELATIVE_WIDTHS):
+        for fraction in range(MEAN_FRACTIONS):
+            offset = (fraction - MEAN_FRACTIONS // 2) / MEAN_FRACTIONS
+            edges = (np.arange(-63, 65) - 0.5 - offset) / (scale * relative * math.sqrt(2.0))
+            expected = np.diff([0.5 * math.erf(edge) for edge in edges])
+            assert found[width, fraction] == pytest.approx(expected, abs=1e-12)
+
+
+def test_make_tables_gives_a_distribution_for_every_scale_and_fraction():
+    found = tables.make_tables(np.full((5, 4), 0.25), max_residual=20)
+    assert found.shape == (5, MEAN_FRACTIONS, 42)
+    assert (found.astype(np.int64).sum(axis=2) == TABLE_SUM).all()
+    assert found.min() >= 1
+    centred = found[:, MEAN_FRACTIONS // 2, :-1].astype(np.int64)
+    assert np.abs(centred - centred[:, ::-1]).max() <= 1
+
+
+def test_fit_mixtures_finds_the_width_that_the_data_have():
+    n_scales = 9
+    counts = np.zeros((n_scales, MEAN_FRACTIONS, 127), dtype=np.int64)
+    scale = tables.scales(n_scales)[8]
+    counts[8] = np.rint(1e6 * tables.bin_probabilities(4 * scale, 63)[1])
+    found = tables.fit_mixtures(counts)
+    assert found.sum(axis=1).tolist() == pytest.approx([1.0] * n_scales)
+    assert found[8].argmax() == 3
+    assert found[8, 3] > 0.9
+    # What the data never use stays nearly Gaussian.
+    assert (found[:8].argmax(axis=1) == 1).all()
+
+
+def test_scales_have_four_to_an_octave():
+    found = tables.scales(9)
+    assert found[0] == tables.SMALLEST_SCALE
+    assert found[4:] / found[:5] == pytest.approx(2.0)
+
+
+def test_static_bits_of_a_uniform_source_are_its_entropy():
+    counts = np.full((2, 16), 1_000)
+    assert tables.static_bits(counts, counts) == pytest.approx(4.0 * 32_000)
+
+
+# --- latents and export ---------------------------------------------------------------------
+
+
+def test_collect_gives_the_frames_of_every_recording(config, corpus, finished):
+    weights = checkpoint_weights(finished / "checkpoint.pt")
+    latents, starts = collect(weights, config, corpus)
+    n_frames = np.diff(corpus.starts) // 2_000
+    assert latents.shape == (n_frames.sum(), 32)
+    assert latents.dtype == np.float32
+    assert np.isfinite(latents).all()
+    first = np.concatenate([[0], np.cumsum(n_frames)[:-1]])
+    assert starts.tolist() == np.repeat(first, n_frames).tolist()
+
+
+def test_collect_gives_the_latents_of_the_codec(config, corpus, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr("hzc.train.latents.LEVEL_JITTER_DB", 0.0)
+    samples = corpus.samples[corpus.starts[4] :]
+    one = Corpus(samples, np.array([0, len(samples)]), ("one",))
+    weights = checkpoint_weights(finished / "checkpoint.pt")
+    latents, _ = collect(weights, config, one)
+    target = Target(240, "mine", tmp_path, 1e3, "test")
+    export(config, finished, target, recordings_in(str(config.data.folders[0])))
+    codec = hzc.load(tmp_path / "mine.safetensors")
+    expected = codec.latents(samples / 32_768, RATE_HZ)[0] / codec.file.base_step[:, None]
+    # The codec's gain is in half decibels; the collected level is exact.
+    assert np.abs(latents.T - expected).mean() < 0.05 * np.abs(expected).mean()
+
+
+def test_base_step_is_the_posterior_scale_times_the_root_of_twelve():
+    found = base_step({"log_sigma": torch.log(torch.tensor([[0.5], [2.0]]))})
+    assert found.tolist() == pytest.approx([0.5 * math.sqrt(12), 2 * math.sqrt(12)])
+
+
+def test_export_writes_a_model_that_loads_and_its_entry(tmp_path, config, speech, finished):
+    recordings = recordings_in(str(speech))
+    target = Target(241, "mine", tmp_path, 2.0, "noise")
+    spec = export(config, finished, target, recordings)
+    path = tmp_path / "mine.safetensors"
+    entries = json.loads((tmp_path / "registry.json").read_text(encoding="utf-8"))
+    assert entries == {"default": "mine", "models": [json.loads(json.dumps(asdict(spec)))]}
+    assert (spec.model_id, spec.name, spec.file) == (241, "mine", "mine.safetensors")
+    assert spec.sha256 == sha256(path.read_bytes()).hexdigest()
+    assert spec.measured_on == "noise"
+    codec = hzc.load(path)
+    assert codec.file.model_id == 241
+    assert codec.file.prior.fingerprint == spec.fingerprint
+    found = measure(codec, recordings, codec.file.default_step_index)
+    assert round(found.bitrate_kbps, 4) == spec.measured_kbps <= 2.0
+    finer = measure(codec, recordings, codec.file.default_step_index - 1)
+    assert finer.bitrate_kbps > 2.0
+    samples, rate_hz = soundfile.read(recordings[0], dtype="float32")
+    data = codec.encode(samples.T, rate_hz)
+    assert container.read_header(data)[0].step_index == codec.file.default_step_index
+    assert len(codec.decode(data, rate_hz)[0]) == len(samples)
+
+
+def test_export_takes_the_averaged_weights_in_half_precision(tmp_path, config, speech, finished):
+    export(
+        config, finished, Target(241, "mine", tmp_path, 2.0, "noise"), recordings_in(str(speech))
+    )
+    stored = hzc.load(tmp_path / "mine.safetensors").file.arrays("analysis.")
+    averages = checkpoint_weights(finished / "checkpoint.pt")
+    for name, array in stored.items():
+        assert array.dtype == np.float16
+        assert np.array_equal(array, averages[f"analysis.{name}"].half().numpy())
+
+
+def test_export_of_a_second_model_keeps_the_first_and_the_default(
+    tmp_path, config, speech, finished
+):
+    recordings = recordings_in(str(speech))[:1]
+    for model_id, name in ((242, "second"), (241, "first"), (242, "second")):
+        export(config, finished, Target(model_id, name, tmp_path, 2.0, "noise"), recordings)
+    entries = json.loads((tmp_path / "registry.json").read_text(encoding="utf-8"))
+    assert entries["default"] == "second"
+    assert [entry["name"] for entry in entries["models"]] == ["first", "second"]
+
+
+@pytest.mark.parametrize(("model_id", "name"), [(241, "other"), (242, "mine")])
+def test_export_under_an_id_or_a_name_of_another_model_raises(
+    tmp_path, config, speech, finished, model_id, name
+):
+    recordings = recordings_in(str(speech))[:1]
+    export(config, finished, Target(241, "mine", tmp_path, 2.0, "noise"), recordings)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(TrainingError, match="id 241 belongs to model mine") as caught:
+        export(config, finished, Target(model_id, name, tmp_path, 2.0, "noise"), recordings)
+    assert "never reused" in caught.value.hint
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_export_of_a_run_without_a_prior_raises(tmp_path, config, corpus, speech):
+    Trainer(replace(config, n_steps=1), tmp_path, corpus).run()
+    target = Target(241, "mine", tmp_path, 2.0, "noise")
+    with pytest.raises(TrainingError, match="no prior in this run") as caught:
+        export(config, tmp_path, target, recordings_in(str(speech)))
+    assert "hzc train prior" in caught.value.hint
+
+
+def test_export_of_a_run_that_never_was_raises(tmp_path, config, speech):
+    target = Target(241, "mine", tmp_path, 2.0, "noise")
+    with pytest.raises(TrainingError, match="not a checkpoint"):
+        export(config, tmp_path / "nowhere", target, recordings_in(str(speech)))
+
+
+def test_choose_step_index_finds_the_finest_at_or_under_the_target(monkeypatch):
+    class AtRate:
+        bitrate_kbps = 0.0
+
+        def __init__(self, step_index: int) -> None:
+            self.bitrate_kbps = 2.0 ** (-step_index / 8)
+
+    monkeypatch.setattr("hzc.train.export.measure", lambda codec, recordings, i: AtRate(i))
+    for target, expected in ((1.0, 0), (0.99, 1), (1e-9, 64), (2.0, -8), (250.0, -63)):
+        index, found = choose_step_index(None, [], target)
+        assert index == expected
+        assert found.bitrate_kbps == 2.0 ** (-expected / 8)
+
+
+def test_stages_from_the_command_line_end_in_a_model_that_encodes(tmp_path, speech, capsys):
+    path = tmp_path / "small.toml"
+    path.write_text(
+        f'model = "tiny"\nn_steps = 2\nbf16 = false\n'
+        f'[data]\nfolders = ["{speech.as_posix()}"]\ncrop_s = 0.5\nbatch_size = 2\n'
+        f"[rate]\ncontext_frames = 2\nn_groups = 4\nhidden = 16\n"
+        f"[prior]\nn_steps = 5\nbatch_frames = 128\nhidden = 16\nn_groups = 4\n",
+        encoding="utf-8",
+    )
+    run, folder = str(tmp_path / "run"), str(tmp_path)
+    options = ["--id", "250", "--name", "mine", "--folder", folder, "--measure-on", str(speech)]
+    for stage in (
+        [str(path), "--run", run],
+        ["prior", str(path), "--run", run],
+        ["export", str(path), "--run", run, *options, "--kbps", "3"],
+    ):
+        cli.group.main(["train", *stage], standalone_mode=False)
+    assert "mine: " in capsys.readouterr().err
+    codec = hzc.load(tmp_path / "mine.safetensors")
+    samples, rate_hz = soundfile.read(speech / "voice.flac", dtype="float32")
+    decoded, _ = codec.decode(codec.encode(samples, rate_hz), rate_hz)
+    assert decoded.shape == samples.shape
