@@ -76,13 +76,18 @@ class DistortionConfig:
     too quiet where the spectrum's fine structure cannot be known."""
 
 
+PRIOR_OPTIMISER = OptimiserConfig(
+    name="muon", lr=1e-2, warmup_steps=50, decay_steps=2_000, weight_decay=0.3, clip_norm=20.0
+)
+
+
 @dataclass(frozen=True)
 class PriorConfig:
     """The integer prior, fitted on the symbols of a finished analysis transform."""
 
     n_steps: int = 3_000
-    batch_frames: int = 2_048
-    lr: float = 2e-3
+    batch_frames: int = 1_024
+    optimiser: OptimiserConfig = field(default_factory=lambda: PRIOR_OPTIMISER)
     hidden: int = 192
     context_frames: int = 6
     n_groups: int = 8

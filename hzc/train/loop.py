@@ -82,7 +82,7 @@ class Trainer:
         )
         self.model = RateDistortionModel(self.model_config, config).to(config.device)
         self.distance = SpectralDistance(config.distortion, rate_hz).to(config.device)
-        self.optimiser = Optimiser(self.model, config.optimiser)
+        self.optimiser = Optimiser(self.model, config.optimiser, lambda name: ".stages." in name)
         self.ema = Ema(self.model, config.optimiser.ema_decay)
         self.controller = RateController.start(config.rate)
         self.step, self.train_s = 0, 0.0

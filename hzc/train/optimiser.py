@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -26,18 +28,27 @@ class Optimiser:
     (Jordan et al. 2024, "Muon") and leaves the rest to AdamW.
     """
 
-    def __init__(self, module: nn.Module, config: OptimiserConfig) -> None:
-        """Sort the parameters of `module` by the optimiser that suits them."""
+    def __init__(
+        self, module: nn.Module, config: OptimiserConfig, is_hidden: Callable[[str], bool]
+    ) -> None:
+        """Sort the parameters of `module` by the optimiser that suits them.
+
+        Args:
+            module: What is trained.
+            config: Which optimiser, and its settings.
+            is_hidden: Whether a parameter's name is that of a hidden layer; inputs and outputs are
+                better left to AdamW.
+        """
         if config.name not in ("adamw", "muon"):
             raise TrainingError(f"unknown optimiser {config.name!r}", hint="known: adamw, muon")
         self.config = config
         named = list(module.named_parameters())
-        matrices = [
-            p for n, p in named if config.name == "muon" and p.ndim == 2 and ".stages." in f".{n}"
-        ]
+        matrices = [p for n, p in named if config.name == "muon" and p.ndim == 2 and is_hidden(n)]
         chosen = {id(p) for p in matrices}
-        decayed = [p for _, p in named if p.ndim >= 2 and id(p) not in chosen]
-        plain = [p for _, p in named if p.ndim < 2]
+        # An axis of one marks the biases of batched layers: vectors in all but name.
+        vectors = {id(p) for _, p in named if p.ndim < 2 or 1 in p.shape}
+        decayed = [p for _, p in named if id(p) not in chosen | vectors]
+        plain = [p for _, p in named if id(p) in vectors]
         groups = [
             {"params": decayed, "weight_decay": config.weight_decay},
             {"params": plain, "weight_decay": 0.0},

@@ -20,14 +20,19 @@ from hzc.prior import ACTIVATION_MAX, CONTEXT_CLIP, MEAN_FRACTIONS, Prior
 from hzc.quantize import STEP_INDEXES_PER_OCTAVE
 from hzc.train import tables
 from hzc.train.config import PriorConfig
+from hzc.train.optimiser import Optimiser, learning_rate_factor
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 
+INPUT_WEIGHT_BITS = 13
+"""The first layer's weights are stored in units of 2^-13: its inputs are large, they are small."""
 WEIGHT_BITS = 10
-"""Weights are stored in units of 2^-10."""
+"""The other layers' weights are stored in units of 2^-10."""
 ACTIVATION_BITS = 8
 """Activations are in units of 2^-8, 0 … 16."""
+INPUT_SCALE = 0.15
+"""Symbols are a few steps in size; the network likes inputs of about one."""
 STEP_INDEX_SCALE = 1.0 / 16.0
 CHUNK_FRAMES = 80
 
@@ -49,21 +54,30 @@ class ClippedMlp(nn.Module):
         for g in range(groups):
             mask[g, 1 + n_context + g * self.group_size :] = 0.0
         self.register_buffer("mask", mask, persistent=False)
-        self.w1 = nn.Parameter(torch.randn(groups, n_inputs, hidden) / math.sqrt(n_inputs))
+        # One matrix per group, not one array for all: Muon works on matrices.
+        self.w1 = nn.ParameterList(
+            torch.randn(n_inputs, hidden) / math.sqrt(n_inputs) for _ in range(groups)
+        )
         self.b1 = nn.Parameter(torch.zeros(groups, 1, hidden))
-        self.w2 = nn.Parameter(torch.randn(groups, hidden, hidden) * math.sqrt(2.0 / hidden))
+        self.w2 = nn.ParameterList(
+            torch.randn(hidden, hidden) * math.sqrt(2.0 / hidden) for _ in range(groups)
+        )
         self.b2 = nn.Parameter(torch.zeros(groups, 1, hidden))
         self.w3 = nn.Parameter(torch.zeros(groups, hidden, 2 * self.group_size))
         start = torch.zeros(groups, 1, 2 * self.group_size)
         start[:, :, self.group_size :] = 3.3 * tables.SCALES_PER_OCTAVE
         self.b3 = nn.Parameter(start)
 
+    def masked_w1(self) -> Tensor:
+        """Return the first layer, [G, n_inputs, H], zero where a group must not look."""
+        return torch.stack(list(self.w1)) * self.mask
+
     def forward(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean (steps) and scale index, float32 [n, D] each, for context [n, n_inputs]."""
         limit = (ACTIVATION_MAX + 1) / 2**ACTIVATION_BITS
         shared = context.expand(self.config.n_groups, -1, -1)
-        h = torch.baddbmm(self.b1, shared, self.w1 * self.mask).clamp(0.0, limit)
-        h = torch.baddbmm(self.b2, h, self.w2).clamp(0.0, limit)
+        h = torch.baddbmm(self.b1, shared, self.masked_w1()).clamp(0.0, limit)
+        h = torch.baddbmm(self.b2, h, torch.stack(list(self.w2))).clamp(0.0, limit)
         out = torch.baddbmm(self.b3, h, self.w3)  # [G, n, 2 * D / G]
         mean, scale = out[:, :, : self.group_size], out[:, :, self.group_size :]
         n = context.shape[0]
@@ -125,17 +139,12 @@ def code_length_bits(symbols: Tensor, mean: Tensor, scale_index: Tensor) -> Tens
 
 
 def fit_network(sampler: FrameSampler, seed: int) -> ClippedMlp:
-    """Return a network trained for `config.n_steps` steps of AdamW with a cosine schedule."""
+    """Return a network trained for `config.n_steps` steps."""
     config = sampler.config
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = ClippedMlp(sampler.latents.shape[1], config)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.lr, total_steps=config.n_steps, pct_start=0.05
-    )
+    optimiser = Optimiser(network, config.optimiser, lambda name: name.startswith(("w1.", "w2.")))
     bar = tqdm(range(config.n_steps), desc="prior", unit="step", disable=None)
     top = config.n_scales - 1.0
     for step in bar:
@@ -145,50 +154,49 @@ def fit_network(sampler: FrameSampler, seed: int) -> ClippedMlp:
         bits = code_length_bits(symbols, mean, inside).sum(1).mean()
         # A scale index beyond the tables has no gradient of its own: pull it back.
         loss = bits + (scale_index - inside).abs().sum(1).mean()
-        optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 20.0)
-        optimiser.step()
-        schedule.step()
+        nn.utils.clip_grad_norm_(network.parameters(), config.optimiser.clip_norm)
+        optimiser.step(learning_rate_factor(config.optimiser, step, config.n_steps))
         if step % 50 == 0:
             bar.set_postfix(bits_per_frame=f"{bits.item():.1f}")
     return network
 
 
 def scaled(context: Tensor) -> Tensor:
-    """Bring the step index to the size of the symbols; the rounding folds this into its weight."""
-    return torch.cat([context[:, :1] * STEP_INDEX_SCALE, context[:, 1:]], dim=1)
+    """Bring the inputs to about one; the rounding folds this into the first layer's weights."""
+    return torch.cat([context[:, :1] * STEP_INDEX_SCALE, context[:, 1:] * INPUT_SCALE], dim=1)
 
 
 @torch.no_grad()
 def round_network(network: ClippedMlp, frequencies: npt.NDArray[np.uint16]) -> Prior:
     """Return the network in integers, with the given tables."""
     size = network.group_size
-    w1 = network.w1 * network.mask
-    w1 = torch.cat([w1[:, :1] * STEP_INDEX_SCALE, w1[:, 1:]], dim=1)
+    w1 = network.masked_w1()
+    w1 = torch.cat([w1[:, :1] * STEP_INDEX_SCALE, w1[:, 1:] * INPUT_SCALE], dim=1)
     scale_bits = WEIGHT_BITS + ACTIVATION_BITS
     mean_bits = int(math.log2(MEAN_FRACTIONS))
-    shifts = (WEIGHT_BITS - ACTIVATION_BITS, WEIGHT_BITS, scale_bits - mean_bits, scale_bits)
+    first = INPUT_WEIGHT_BITS - ACTIVATION_BITS
+    shifts = (first, WEIGHT_BITS, scale_bits - mean_bits, scale_bits)
     b3 = network.b3[:, 0].clone() * 2.0**scale_bits
     # Half a unit, so that the shift rounds to nearest instead of down.
     b3[:, :size] += 2.0 ** (shifts[2] - 1)
     b3[:, size:] += 2.0 ** (shifts[3] - 1)
 
     return Prior(
-        w1=_weights(w1),
-        b1=_biases(network.b1[:, 0] * 2.0**WEIGHT_BITS),
-        w2=_weights(network.w2),
+        w1=_weights(w1, INPUT_WEIGHT_BITS),
+        b1=_biases(network.b1[:, 0] * 2.0**INPUT_WEIGHT_BITS),
+        w2=_weights(torch.stack(list(network.w2)), WEIGHT_BITS),
         b2=_biases(network.b2[:, 0] * 2.0**scale_bits),
-        w3=_weights(network.w3),
+        w3=_weights(network.w3, WEIGHT_BITS),
         b3=_biases(b3),
         shifts=shifts,
         tables=frequencies,
     )
 
 
-def _weights(x: Tensor) -> npt.NDArray[np.int16]:
+def _weights(x: Tensor, bits: int) -> npt.NDArray[np.int16]:
     limit = 2**15 - 1
-    return np.clip(np.rint(x.numpy() * 2.0**WEIGHT_BITS), -limit, limit).astype(np.int16)
+    return np.clip(np.rint(x.numpy() * 2.0**bits), -limit, limit).astype(np.int16)
 
 
 def _biases(x: Tensor) -> IntArray:
