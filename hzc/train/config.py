@@ -57,9 +57,6 @@ class RateConfig:
     lmbda_range: tuple[float, float] = (1e-4, 1e-1)
     gain: float = 0.02
     """Relative change of the weight per step and per relative error of the rate."""
-    context_frames: int = 6
-    n_groups: int = 8
-    hidden: int = 256
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ PRIOR_OPTIMISER = OptimiserConfig(
 
 @dataclass(frozen=True)
 class PriorConfig:
-    """The integer prior, fitted on the symbols of a finished analysis transform."""
+    """The context prior: its network, and how it is fitted on symbols and made integer."""
 
     n_steps: int = 3_000
     batch_frames: int = 1_024

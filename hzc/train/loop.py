@@ -9,11 +9,13 @@ rounding noise of the variance the synthesis transform was trained with.
 from __future__ import annotations
 
 import csv
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -21,12 +23,13 @@ from tqdm import tqdm
 from hzc.errors import TrainingError
 from hzc.model.config import CONFIGS, ModelConfig
 from hzc.model.transforms import Analysis, Synthesis
+from hzc.modelfile import open_model
 from hzc.train.config import TrainConfig
-from hzc.train.context import ContextPrior, gaussian_kl_bits
 from hzc.train.control import RateController
 from hzc.train.data import Corpus, Crops, load_corpus
 from hzc.train.ema import Ema
 from hzc.train.losses import SpectralDistance
+from hzc.train.network import HIDDEN_LAYERS, ContextNetwork, gaussian_kl_bits
 from hzc.train.optimiser import Optimiser, learning_rate_factor
 
 START_LOG_SIGMA = -1.2
@@ -50,18 +53,20 @@ class RateDistortionModel(nn.Module):
         super().__init__()
         self.analysis = Analysis(config)
         self.synthesis = Synthesis(config)
-        rate = train.rate
-        self.prior = ContextPrior(config.n_latent, rate.n_groups, rate.context_frames, rate.hidden)
+        self.prior = ContextNetwork(config.n_latent, train.prior)
         self.log_sigma = nn.Parameter(torch.full((config.n_latent, 1), START_LOG_SIGMA))
 
     def forward(self, x: Tensor) -> Outcome:
         """Return the reconstruction and its rate for float32 [batch, sample]."""
-        sigma = torch.exp(self.log_sigma)
-        y = self.analysis(x)  # [batch, D, F]
-        z = y + sigma * torch.randn_like(y)
-        prior_mean, prior_log_scale = self.prior(z / sigma)
-        kl = gaussian_kl_bits(y / sigma, prior_mean, prior_log_scale)
-        return Outcome(self.synthesis(z), kl.sum(1).mean())
+        step = torch.exp(self.log_sigma) * math.sqrt(12.0)
+        scaled = self.analysis(x) / step  # [batch, D, F], in steps
+        noisy = scaled + torch.randn_like(scaled) / math.sqrt(12.0)
+        mean, scale_index = (
+            part.float().reshape(len(x), -1, scaled.shape[1]).transpose(1, 2)
+            for part in self.prior(self.prior.contexts(noisy))
+        )
+        kl = gaussian_kl_bits(scaled, mean, scale_index)
+        return Outcome(self.synthesis(noisy * step), kl.sum(1).mean())
 
 
 class Trainer:
@@ -82,7 +87,7 @@ class Trainer:
         )
         self.model = RateDistortionModel(self.model_config, config).to(config.device)
         self.distance = SpectralDistance(config.distortion, rate_hz).to(config.device)
-        self.optimiser = Optimiser(self.model, config.optimiser, lambda name: ".stages." in name)
+        self.optimiser = Optimiser(self.model, config.optimiser, is_hidden)
         self.ema = Ema(self.model, config.optimiser.ema_decay)
         self.controller = RateController.start(config.rate)
         self.step, self.train_s = 0, 0.0
@@ -220,10 +225,32 @@ class Trainer:
             path.write_text(head + "".join(kept), encoding="utf-8")
 
     def _load_weights(self, path: Path) -> None:
-        """Start a new run from another run's averaged weights."""
-        weights = load_checkpoint(path, self.config.device)["ema"]
-        self.model.load_state_dict(weights)
-        self.ema.load_state_dict(weights)
+        """Start a new run from another run's averaged weights, or from an exported model."""
+        if path.suffix == ".safetensors":
+            weights = exported_weights(path)
+        else:
+            weights = load_checkpoint(path, self.config.device)["ema"]
+        if not set(weights) >= set(self.model.state_dict()):  # none of this kind of prior
+            weights = {k: v for k, v in weights.items() if not k.startswith("prior.")}
+        self.model.load_state_dict(weights, strict=False)
+        self.ema = Ema(self.model, self.config.optimiser.ema_decay)
+
+
+def exported_weights(path: Path) -> dict[str, Tensor]:
+    """Return what an exported model has of a run's weights: all but the float prior."""
+    file = open_model(path)
+    weights = {
+        part + name: torch.from_numpy(array).float()
+        for part in ("analysis.", "synthesis.")
+        for name, array in file.arrays(part).items()
+    }
+    weights["log_sigma"] = torch.from_numpy(np.log(file.base_step / math.sqrt(12.0)))[:, None]
+    return weights
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a parameter is a matrix of a hidden layer, which Muon may train."""
+    return ".stages." in name or name.removeprefix("prior.").startswith(HIDDEN_LAYERS)
 
 
 def load_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:

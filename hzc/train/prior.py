@@ -16,10 +16,18 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from hzc.prior import ACTIVATION_MAX, CONTEXT_CLIP, MEAN_FRACTIONS, Prior
+from hzc.prior import CONTEXT_CLIP, MEAN_FRACTIONS, Prior
 from hzc.quantize import STEP_INDEXES_PER_OCTAVE
 from hzc.train import tables
 from hzc.train.config import PriorConfig
+from hzc.train.network import (
+    ACTIVATION_BITS,
+    HIDDEN_LAYERS,
+    INPUT_SCALE,
+    STEP_INDEX_SCALE,
+    ContextNetwork,
+    log_scale,
+)
 from hzc.train.optimiser import Optimiser, learning_rate_factor
 
 FloatArray = npt.NDArray[np.float32]
@@ -29,59 +37,7 @@ INPUT_WEIGHT_BITS = 13
 """The first layer's weights are stored in units of 2^-13: its inputs are large, they are small."""
 WEIGHT_BITS = 10
 """The other layers' weights are stored in units of 2^-10."""
-ACTIVATION_BITS = 8
-"""Activations are in units of 2^-8, 0 … 16."""
-INPUT_SCALE = 0.15
-"""Symbols are a few steps in size; the network likes inputs of about one."""
-STEP_INDEX_SCALE = 1.0 / 16.0
 CHUNK_FRAMES = 80
-
-
-class ClippedMlp(nn.Module):
-    """The prior's network in floating point; one network per group, run side by side."""
-
-    mask: Tensor
-
-    def __init__(self, n_latent: int, config: PriorConfig) -> None:
-        """Start near a static prior of unit scale."""
-        super().__init__()
-        self.config = config
-        groups, hidden = config.n_groups, config.hidden
-        self.group_size = n_latent // groups
-        n_context = config.context_frames * n_latent
-        n_inputs = 1 + n_context + n_latent
-        mask = torch.ones(groups, n_inputs, 1)
-        for g in range(groups):
-            mask[g, 1 + n_context + g * self.group_size :] = 0.0
-        self.register_buffer("mask", mask, persistent=False)
-        # One matrix per group, not one array for all: Muon works on matrices.
-        self.w1 = nn.ParameterList(
-            torch.randn(n_inputs, hidden) / math.sqrt(n_inputs) for _ in range(groups)
-        )
-        self.b1 = nn.Parameter(torch.zeros(groups, 1, hidden))
-        self.w2 = nn.ParameterList(
-            torch.randn(hidden, hidden) * math.sqrt(2.0 / hidden) for _ in range(groups)
-        )
-        self.b2 = nn.Parameter(torch.zeros(groups, 1, hidden))
-        self.w3 = nn.Parameter(torch.zeros(groups, hidden, 2 * self.group_size))
-        start = torch.zeros(groups, 1, 2 * self.group_size)
-        start[:, :, self.group_size :] = 3.3 * tables.SCALES_PER_OCTAVE
-        self.b3 = nn.Parameter(start)
-
-    def masked_w1(self) -> Tensor:
-        """Return the first layer, [G, n_inputs, H], zero where a group must not look."""
-        return torch.stack(list(self.w1)) * self.mask
-
-    def forward(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean (steps) and scale index, float32 [n, D] each, for context [n, n_inputs]."""
-        limit = (ACTIVATION_MAX + 1) / 2**ACTIVATION_BITS
-        shared = context.expand(self.config.n_groups, -1, -1)
-        h = torch.baddbmm(self.b1, shared, self.masked_w1()).clamp(0.0, limit)
-        h = torch.baddbmm(self.b2, h, torch.stack(list(self.w2))).clamp(0.0, limit)
-        out = torch.baddbmm(self.b3, h, self.w3)  # [G, n, 2 * D / G]
-        mean, scale = out[:, :, : self.group_size], out[:, :, self.group_size :]
-        n = context.shape[0]
-        return mean.transpose(0, 1).reshape(n, -1), scale.transpose(0, 1).reshape(n, -1)
 
 
 @dataclass(frozen=True)
@@ -126,7 +82,7 @@ class FrameSampler:
 
 def code_length_bits(symbols: Tensor, mean: Tensor, scale_index: Tensor) -> Tensor:
     """Return the cost of symbols under discretised Gaussians with a small heavy tail, in bits."""
-    sigma = tables.SMALLEST_SCALE * 2.0 ** (scale_index / tables.SCALES_PER_OCTAVE)
+    sigma = torch.exp(log_scale(scale_index))
     distance = (symbols - mean).abs()
 
     def mass(width: Tensor) -> Tensor:
@@ -138,18 +94,18 @@ def code_length_bits(symbols: Tensor, mean: Tensor, scale_index: Tensor) -> Tens
     return bits
 
 
-def fit_network(sampler: FrameSampler, seed: int) -> ClippedMlp:
+def fit_network(sampler: FrameSampler, seed: int) -> ContextNetwork:
     """Return a network trained for `config.n_steps` steps."""
     config = sampler.config
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    network = ClippedMlp(sampler.latents.shape[1], config)
-    optimiser = Optimiser(network, config.optimiser, lambda name: name.startswith(("w1.", "w2.")))
+    network = ContextNetwork(sampler.latents.shape[1], config)
+    optimiser = Optimiser(network, config.optimiser, lambda name: name.startswith(HIDDEN_LAYERS))
     bar = tqdm(range(config.n_steps), desc="prior", unit="step", disable=None)
     top = config.n_scales - 1.0
     for step in bar:
         context, symbols = sampler.draw(rng, config.batch_frames)
-        mean, scale_index = network(scaled(context))
+        mean, scale_index = network(context)
         inside = scale_index.clamp(0.0, top)
         bits = code_length_bits(symbols, mean, inside).sum(1).mean()
         # A scale index beyond the tables has no gradient of its own: pull it back.
@@ -162,13 +118,8 @@ def fit_network(sampler: FrameSampler, seed: int) -> ClippedMlp:
     return network
 
 
-def scaled(context: Tensor) -> Tensor:
-    """Bring the inputs to about one; the rounding folds this into the first layer's weights."""
-    return torch.cat([context[:, :1] * STEP_INDEX_SCALE, context[:, 1:] * INPUT_SCALE], dim=1)
-
-
 @torch.no_grad()
-def round_network(network: ClippedMlp, frequencies: npt.NDArray[np.uint16]) -> Prior:
+def round_network(network: ContextNetwork, frequencies: npt.NDArray[np.uint16]) -> Prior:
     """Return the network in integers, with the given tables."""
     size = network.group_size
     w1 = network.masked_w1()

@@ -32,7 +32,6 @@ from hzc.train.config import (
     TrainConfig,
     load_config,
 )
-from hzc.train.context import ContextPrior, gaussian_kl_bits
 from hzc.train.control import RateController
 from hzc.train.data import Corpus, Crops, load_corpus
 from hzc.train.ema import Ema
@@ -47,8 +46,9 @@ from hzc.train.export import (
     save_prior,
 )
 from hzc.train.latents import base_step, checkpoint_weights, collect
-from hzc.train.loop import Trainer
+from hzc.train.loop import Trainer, is_hidden
 from hzc.train.losses import SpectralDistance, mel_filters
+from hzc.train.network import ContextNetwork, gaussian_kl_bits
 from hzc.train.optimiser import Optimiser, learning_rate_factor
 from hzc.train.prior import FittedPrior, FrameSampler
 
@@ -99,7 +99,6 @@ def config(speech):
         data=DataConfig(folders=(str(speech),), crop_s=0.5, batch_size=2),
         bf16=False,
         optimiser=OptimiserConfig(lr=2e-3, warmup_steps=1, decay_steps=1),
-        rate=RateConfig(context_frames=2, n_groups=4, hidden=16),
         distortion=DistortionConfig(windows=(256, 512), scales_per_step=2),
         prior=PriorConfig(
             n_steps=30, batch_frames=256, hidden=16, context_frames=2, n_groups=4, n_scales=32
@@ -453,16 +452,29 @@ def test_learning_rate_warms_up_holds_and_decays_to_zero():
 
 def test_muon_takes_the_hidden_matrices_and_adamw_the_rest(tmp_path, config, corpus):
     model = Trainer(config, tmp_path, corpus).model
-    optimiser = Optimiser(model, OptimiserConfig(name="muon"))
+    optimiser = Optimiser(model, OptimiserConfig(name="muon"), is_hidden)
     names = {id(p): name for name, p in model.named_parameters()}
     adamw, muon = (
         [names[id(p)] for group in part.param_groups for p in group["params"]]
         for part in optimiser.parts
     )
     assert sorted(adamw + muon) == sorted(names.values())
-    assert all(".stages." in name for name in muon)
-    assert muon
+    assert all(".stages." in name or name.startswith(("prior.w1.", "prior.w2.")) for name in muon)
+    assert "prior.w2.0" in muon
     assert not [name for name in adamw if name.endswith("expand.weight")]
+
+
+def test_run_begun_from_exported_weights_has_their_transforms_and_steps(
+    tmp_path, config, corpus, finished
+):
+    target = Target(240, "mine", tmp_path, 5.0, "noise")
+    export(config, finished, target, [Path(corpus.names[0])])
+    begun = replace(config, init_from=str(tmp_path / "mine.safetensors"))
+    found = Trainer(begun, tmp_path / "run", corpus).ema.state_dict()
+    wanted = checkpoint_weights(finished / "checkpoint.pt")
+    for name, value in wanted.items():
+        if not name.startswith("prior."):
+            assert torch.allclose(found[name], value, rtol=1e-3, atol=1e-6), name
 
 
 def test_distance_of_equal_sounds_is_zero_and_grows_with_the_difference(config):
@@ -491,25 +503,28 @@ def test_mel_filters_have_weights_that_sum_to_one(n_bins, n_mels):
 
 def test_kl_bits_equal_those_of_torch():
     torch.manual_seed(0)
-    mean, prior_mean, log_scale = torch.randn(3, 100).double()
-    posterior = torch.distributions.Normal(mean, 1.0)
+    y, prior_mean, scale_index = 5.0 * torch.rand(3, 100).double()
+    scale = tables.SMALLEST_SCALE * 2.0 ** (scale_index / tables.SCALES_PER_OCTAVE)
     wanted = torch.distributions.kl_divergence(
-        posterior, torch.distributions.Normal(prior_mean, log_scale.exp())
+        torch.distributions.Normal(y, 12.0**-0.5), torch.distributions.Normal(prior_mean, scale)
     )
-    found = gaussian_kl_bits(mean, prior_mean, log_scale)
+    found = gaussian_kl_bits(y, prior_mean, scale_index)
     assert found.tolist() == pytest.approx((wanted / math.log(2)).tolist())
 
 
-def test_context_prior_sees_the_past_and_earlier_groups_only():
+def test_context_network_sees_the_past_and_earlier_groups_only():
     torch.manual_seed(0)
-    prior = ContextPrior(n_latent=6, n_groups=3, context_frames=2, hidden=8)
-    torch.nn.init.normal_(prior.w3)
-    z = torch.randn(1, 6, 9)
-    mean, log_scale = prior(z)
-    changed = z.clone()
-    changed[0, 2, 4] += 1.0  # the first dimension of the second group
-    other_mean, other_scale = prior(changed)
-    touched = ((other_mean != mean) | (other_scale != log_scale))[0]
+    network = ContextNetwork(6, PriorConfig(n_groups=3, context_frames=2, hidden=8))
+    for layer in (network.w3, network.b1):
+        torch.nn.init.normal_(layer)
+    symbols = torch.randn(1, 6, 9)
+
+    def predict(x: torch.Tensor) -> torch.Tensor:
+        return torch.stack(network(network.contexts(x))).transpose(1, 2)  # [2, D, F]
+
+    changed = symbols.clone()
+    changed[0, 2, 4] += 10.0  # the first dimension of the second group
+    touched = (predict(changed) != predict(symbols)).any(0)
     assert not touched[:, :4].any()
     assert not touched[:4, 4].any()
     assert touched[4:, 4].all()
@@ -517,10 +532,28 @@ def test_context_prior_sees_the_past_and_earlier_groups_only():
     assert not touched[:, 7:].any()
 
 
+def test_contexts_of_latents_equal_those_of_the_sampler():
+    config = PriorConfig(context_frames=3)
+    whole = np.rint(np.random.default_rng(0).normal(0, 4, (10, 32))).astype(np.float32)
+    sampler = FrameSampler(whole, np.zeros(10, np.int64), config)
+    frames = np.arange(10)
+    wanted, _ = sampler.at(frames, frames, np.zeros(10, np.int64))
+    network = ContextNetwork(32, config)
+    found = network.contexts(torch.from_numpy(whole.T.copy())[None])
+    assert torch.equal(found, wanted)
+
+
 # --- the prior ------------------------------------------------------------------------------
 
 AR_CONFIG = PriorConfig(
-    n_steps=250, batch_frames=512, lr=6e-3, hidden=32, context_frames=2, n_groups=4
+    n_steps=250,
+    batch_frames=512,
+    optimiser=OptimiserConfig(
+        name="muon", lr=6e-3, warmup_steps=10, decay_steps=120, weight_decay=0.1, clip_norm=20.0
+    ),
+    hidden=32,
+    context_frames=2,
+    n_groups=4,
 )
 STEPS_WIDE = 6.0
 MEMORY = 0.95
@@ -538,7 +571,7 @@ def autoregressive(n_frames: int, seed: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def fitted() -> tuple[prior_fit.ClippedMlp, FittedPrior]:
+def fitted() -> tuple[ContextNetwork, FittedPrior]:
     """The float network and the integer prior made of it, fitted on autoregressive latents."""
     sampler = FrameSampler(autoregressive(20_000, 1), np.zeros(20_000, np.int64), AR_CONFIG)
     network = prior_fit.fit_network(sampler, seed=1)
@@ -576,7 +609,7 @@ def test_integer_prior_costs_what_the_float_network_does(fitted, step_index):
     frames = np.arange(4_000)
     context, symbols = sampler.at(frames, frames % 80, np.full(4_000, step_index))
     with torch.no_grad():
-        mean, scale = network(prior_fit.scaled(context))
+        mean, scale = network(context)
         scale = scale.clamp(0.0, AR_CONFIG.n_scales - 1.0)
         float_bits = float(prior_fit.code_length_bits(symbols, mean, scale).sum())
     whole = symbols.numpy().astype(np.int32)
@@ -584,7 +617,8 @@ def test_integer_prior_costs_what_the_float_network_does(fitted, step_index):
         result.prior.ideal_bits(whole[start : start + 80].T, step_index)
         for start in range(0, 4_000, 80)
     )
-    assert bits == pytest.approx(float_bits, rel=0.01)
+    # Fitted tables may beat the fixed mixture of the loss by a little.
+    assert 0.95 * float_bits <= bits <= 1.01 * float_bits
 
 
 def test_integer_prior_predicts_what_the_float_network_does(fitted):
@@ -592,7 +626,7 @@ def test_integer_prior_predicts_what_the_float_network_does(fitted):
     sampler = FrameSampler(autoregressive(500, 3), np.zeros(500, np.int64), AR_CONFIG)
     context, _ = sampler.draw(np.random.default_rng(0), 500)
     with torch.no_grad():
-        mean, scale = (part.numpy() for part in network(prior_fit.scaled(context)))
+        mean, scale = (part.numpy() for part in network(context))
     for group in range(4):
         columns = slice(2 * group, 2 * group + 2)
         whole, index = result.prior.predict(group, context.numpy().astype(np.float64))
@@ -832,8 +866,7 @@ def test_stages_from_the_command_line_end_in_a_model_that_encodes(tmp_path, spee
     path.write_text(
         f'model = "tiny"\nn_steps = 2\nbf16 = false\n'
         f'[data]\nfolders = ["{speech.as_posix()}"]\ncrop_s = 0.5\nbatch_size = 2\n'
-        f"[rate]\ncontext_frames = 2\nn_groups = 4\nhidden = 16\n"
-        f"[prior]\nn_steps = 5\nbatch_frames = 128\nhidden = 16\nn_groups = 4\n",
+        "[prior]\nn_steps = 5\nbatch_frames = 128\nhidden = 16\nn_groups = 4\n",
         encoding="utf-8",
     )
     run, folder = str(tmp_path / "run"), str(tmp_path)
