@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 from io import TextIOWrapper
 from types import FrameType
 from typing import Any
@@ -17,7 +18,10 @@ from hzc.errors import HzcError
 
 COMMANDS = ("encode", "decode", "bitrate", "info", "models", "train")
 INTERRUPTED = 130
-ENDING_SIGNALS = [getattr(signal, n) for n in ("SIGTERM", "SIGHUP") if hasattr(signal, n)]
+ENDING_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+RETRY_S = 0.005
 
 
 class LazyGroup(click.Group):
@@ -73,8 +77,8 @@ def main(args: list[str] | None = None) -> None:
     """Run the command line and exit with its documented code."""
     for number in ENDING_SIGNALS:
         # What is ignored, as under nohup, stays ignored.
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, _terminate)
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _end)
     if isinstance(sys.stdout, TextIOWrapper):
         # File names that are not in the terminal's encoding are printed as the bytes they are.
         sys.stdout.reconfigure(errors="surrogateescape")
@@ -101,6 +105,13 @@ def main(args: list[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _terminate(signum: int, frame: FrameType | None) -> None:
+def _end(signum: int, frame: FrameType | None) -> None:
     """Leave through the usual clean-up, so that no temporary file stays behind."""
-    sys.exit(128 + signum)
+    entropy = sys.modules.get("hzc.entropy")
+    if entropy is not None and entropy.is_coding():
+        # Raising inside constriction would end in a panic: come back in a moment.
+        threading.Timer(RETRY_S, os.kill, (os.getpid(), signum)).start()
+    elif signum == signal.SIGINT:
+        raise KeyboardInterrupt
+    else:
+        sys.exit(128 + signum)
