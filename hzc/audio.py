@@ -20,7 +20,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from hzc.container import MAGIC
+from hzc.container import MAGIC, MAX_CHANNELS
 from hzc.errors import AudioReadError, HzcError, OutputWriteError, UnsupportedAudioError
 
 FloatArray = npt.NDArray[np.float32]
@@ -28,6 +28,7 @@ Blocks = Iterator[FloatArray]
 
 BLOCK_SAMPLES = 1 << 17
 LEVEL_FRAME_S = 0.02
+RARE_ABOVE_COMMON_DB = 12.0
 SILENCE_DB = -70.0
 """A recording whose loud parts are below this is left as it is."""
 RF64_BYTES = 2**32 - 2**16
@@ -52,7 +53,7 @@ class Survey:
 
     n_samples: int
     level_db: float
-    """95th percentile of the RMS of 20 ms frames of the mix, dB below full scale."""
+    """Level of the loud frames, dB below full scale; see `loud_level_db`."""
 
 
 def open_source(file: str | PathLike[str] | bytes) -> Source:
@@ -119,12 +120,22 @@ def array_source(samples: npt.ArrayLike, sample_rate_hz: int) -> Source:
     """Return samples in memory, [sample] or [channel, sample], as a source.
 
     Raises:
-        UnsupportedAudioError: the array has another number of axes.
+        UnsupportedAudioError: the array has another number of axes, no samples, no sample rate, or
+            its axes swapped.
     """
     array = np.atleast_2d(np.asarray(samples, dtype=np.float32))
     if array.ndim != 2:
         raise UnsupportedAudioError(f"samples have {array.ndim} axes (1 or 2 expected)")
     n_channels, n_samples = array.shape
+    if n_channels > max(n_samples, MAX_CHANNELS):
+        raise UnsupportedAudioError(
+            f"{n_channels} channels of {n_samples} samples",
+            hint="the axes are [channel, sample]; pass samples.T",
+        )
+    if sample_rate_hz < 1:
+        raise UnsupportedAudioError(f"sample rate {sample_rate_hz} Hz")
+    if array.size == 0:
+        raise UnsupportedAudioError("the recording has no samples")
     return Source(sample_rate_hz, n_channels, n_samples / sample_rate_hz, lambda: iter((array,)))
 
 
@@ -169,8 +180,17 @@ def survey(source: Source) -> Survey:
         raise UnsupportedAudioError("the recording has no samples")
     if len(rest):
         powers.append(rest.mean(keepdims=True))
-    loud = float(np.percentile(np.concatenate(powers), 95))
-    return Survey(n_samples, 10.0 * float(np.log10(loud + 1e-20)))
+    return Survey(n_samples, loud_level_db(np.concatenate(powers)))
+
+
+def loud_level_db(frame_powers: npt.NDArray[np.float64]) -> float:
+    """Return the level of speech among other things: float64 [frame], mean squares of 20 ms.
+
+    It is the 95th percentile where there is speech enough. Where it is rare, a minute of noise
+    around a sentence, the loudest frames tell: they are about 12 dB above it. A click is rarer.
+    """
+    common, rare = (10.0 * np.log10(np.percentile(frame_powers, q) + 1e-20) for q in (95, 99.9))
+    return float(max(common, rare - RARE_ABOVE_COMMON_DB))
 
 
 def resampled(blocks: Blocks, n_channels: int, from_hz: int, to_hz: int) -> Blocks:

@@ -129,8 +129,11 @@ class Codec:
 
         Raises:
             UnsupportedAudioError: no samples, NaN or infinity, too many channels, or the rate.
+            ValueError: the step index is out of range.
         """
-        source = audio.array_source(samples, sample_rate_hz)
+        if step_index is not None and abs(step_index) > container.MAX_STEP_INDEX:
+            raise ValueError(f"step index {step_index} is outside ±{container.MAX_STEP_INDEX}")
+        source = audio.array_source(samples, int(sample_rate_hz))
         return self.encode_source(source, step_index=step_index, keep_channels=keep_channels).data
 
     def encode_source(

@@ -84,9 +84,18 @@ def read_bytes(source: str) -> bytes:
 
 def check_readable(source: str) -> None:
     """Raise UnreadableError unless the file can be opened for reading."""
+    read_start(source, 0)
+
+
+def read_start(source: str, n_bytes: int) -> bytes:
+    """Return the first bytes of a file.
+
+    Raises:
+        UnreadableError: missing, a folder, no permission.
+    """
     try:
-        with open(source, "rb"):
-            pass
+        with open(source, "rb") as file:
+            return file.read(n_bytes)
     except OSError as error:
         raise _unreadable(source, error) from error
 

@@ -224,7 +224,8 @@ class Prior:
     def ideal_bits(self, symbols: IntArray, step_index: int) -> float:
         """Return the code length of int32 [D, F] under the tables, in bits.
 
-        It is what a perfect coder would need for this chunk: a lower bound of the payload.
+        It is what a perfect coder would need for this chunk, to within the fraction of a byte by
+        which a payload's length can carry information of its own.
         """
         frames = symbols.T
         whole, index = self._predict_all(frames, step_index)

@@ -80,13 +80,14 @@ def command(
 
 def _file_or_encoded(path: str, codec: Any) -> tuple[bytes, float | None]:
     """Return the bytes of a .hzc file, or of audio encoded in memory with its KL in bits."""
-    data = files.read_bytes(path)
+    from_disk = path != STDIO and os.path.isfile(path)
+    # A long recording on disk is not read whole: its first bytes tell what it is.
+    data = files.read_start(path, len(container.MAGIC)) if from_disk else files.read_bytes(path)
     if path.lower().endswith(".hzc") or data.startswith(container.MAGIC):
-        return data, None
+        return (files.read_bytes(path) if from_disk else data), None
     from hzc import audio
 
-    is_file = path != STDIO and os.path.isfile(path)
-    encoded = codec().encode_source(audio.open_source(path if is_file else data))
+    encoded = codec().encode_source(audio.open_source(path if from_disk else data))
     return encoded.data, encoded.kl_bits
 
 

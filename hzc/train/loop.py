@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import csv
 import math
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -108,8 +112,8 @@ class Trainer:
         saved = started = time.monotonic()
         before_s = self.train_s
         bar = tqdm(total=self.config.n_steps, initial=self.step, unit="step", disable=None)
-        try:
-            while self.step < self.config.n_steps:
+        with bar, deferred_signals() as received:
+            while self.step < self.config.n_steps and not received:
                 row = self.train_step()
                 now = time.monotonic()
                 self.train_s = before_s + now - started
@@ -120,9 +124,9 @@ class Trainer:
                 if now - saved > self.config.checkpoint_every_s:
                     self.save()
                     saved = now
-        finally:
             self.save()
-            bar.close()
+        if received:
+            signal.raise_signal(received[0])
 
     def train_step(self) -> dict[str, float]:
         """Take one step; return what the log wants to know."""
@@ -156,18 +160,20 @@ class Trainer:
         }
 
     def _condition_gradients(self, lmbda: float) -> Tensor:
-        """Undo λ on the prior's own gradients, then clip; return the transforms' norm.
+        """Undo λ on the prior's own gradients, then clip; return the norm of the transforms' ones.
 
         The prior should follow the latent at full speed however little its bits weigh in the loss:
-        with λ near 1e-5 its gradients sank under Adam's epsilon and the rate ran away.
+        with λ near 1e-5 its gradients sank under Adam's epsilon and the rate ran away. A norm
+        of its own that is not finite is returned instead.
         """
         own = list(self.model.prior.parameters())
         torch._foreach_mul_([p.grad for p in own if p.grad is not None], 1.0 / lmbda)
         clip = self.config.optimiser.clip_norm
-        nn.utils.clip_grad_norm_(own, clip)
+        own_norm = nn.utils.clip_grad_norm_(own, clip)
         chosen = {id(p) for p in own}
         rest = [p for p in self.model.parameters() if id(p) not in chosen]
-        return nn.utils.clip_grad_norm_(rest, clip)
+        norm = nn.utils.clip_grad_norm_(rest, clip)
+        return norm if torch.isfinite(own_norm) else own_norm
 
     def _windows(self) -> list[int]:
         """Draw the resolutions of this step from the crops' generator, whose state is saved."""
@@ -176,12 +182,12 @@ class Trainer:
 
     def _log(self, row: dict[str, float]) -> None:
         path = self.run_dir / "log.csv"
-        fresh = not path.exists()
+        fresh = not path.exists() or path.stat().st_size == 0
         with path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(row))
             if fresh:
                 writer.writeheader()
-            writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
+            writer.writerow({k: v if isinstance(v, int) else f"{v:.6g}" for k, v in row.items()})
 
     def save(self) -> None:
         """Write the whole state: weights, average, optimiser, generators, controller."""
@@ -219,7 +225,7 @@ class Trainer:
     def _forget_rows_after(self, step: int) -> None:
         """Drop what was logged between the checkpoint and the end of the run before."""
         path = self.run_dir / "log.csv"
-        if path.exists():
+        if path.exists() and path.stat().st_size:
             head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = [row for row in rows if int(row.split(",")[0]) <= step]
             path.write_text(head + "".join(kept), encoding="utf-8")
@@ -246,6 +252,22 @@ def exported_weights(path: Path) -> dict[str, Tensor]:
     }
     weights["log_sigma"] = torch.from_numpy(np.log(file.base_step / math.sqrt(12.0)))[:, None]
     return weights
+
+
+@contextmanager
+def deferred_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of obeying them, so that no step is cut in two."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {n: signal.signal(n, lambda number, _: received.append(number)) for n in numbers}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def is_hidden(name: str) -> bool:

@@ -188,7 +188,22 @@ def test_survey_of_a_short_loud_part_hears_it_and_of_a_shorter_one_does_not():
     x[: 16_000 * 6 // 10] = 0.5
     assert audio.survey(audio.array_source(x, 16_000)).level_db == pytest.approx(-6.02, abs=0.1)
     x[16_000 * 4 // 10 :] = 1e-3
+    level_db = audio.survey(audio.array_source(x, 16_000)).level_db
+    assert level_db == pytest.approx(-6.02 - audio.RARE_ABOVE_COMMON_DB, abs=0.1)
+
+
+def test_survey_of_a_single_click_does_not_hear_it():
+    x = np.full(16_000 * 60, 1e-3, dtype=np.float32)
+    x[16_000 : 16_000 + 320] = 0.5  # one frame of 3000
     assert audio.survey(audio.array_source(x, 16_000)).level_db == pytest.approx(-60.0, abs=0.1)
+
+
+def test_array_source_of_swapped_axes_or_no_rate_raises():
+    with pytest.raises(UnsupportedAudioError, match="20000 channels") as caught:
+        audio.array_source(np.zeros((20_000, 2), np.float32), 16_000)
+    assert "samples.T" in caught.value.hint
+    with pytest.raises(UnsupportedAudioError, match="sample rate 0"):
+        audio.array_source(np.zeros(100, np.float32), 0)
 
 
 def test_survey_of_digital_silence_is_far_below_every_threshold():
