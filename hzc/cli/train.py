@@ -84,10 +84,11 @@ def prior(config: str, run_dir: str | None) -> None:
 @click.option("--folder", required=True, metavar="DIR", help="Where weights and registry.json go.")
 @click.option("--measure-on", required=True, metavar="DIR", help="Recordings to set the rate on.")
 @click.option("--label", metavar="TEXT", help="What to call these recordings. Default: DIR's name.")
+@click.option("--replace", is_flag=True, help="Replace a model that was never released.")
 @click.option("--kbps", type=float, default=1.0, show_default=True, help="Rate to aim at.")
 def export(
     config: str, run_dir: str | None, model_id: int, name: str, folder: str, measure_on: str,
-    label: str | None, kbps: float,
+    label: str | None, replace: bool, kbps: float,
 ) -> None:  # fmt: skip
     """Write the weight file and its registry entry, with the measured rate."""
     from hzc.train.config import load_config
@@ -96,7 +97,7 @@ def export(
 
     if not Path(folder).is_dir():
         raise TrainingError("no such folder", path=folder)
-    target = Target(model_id, name, Path(folder), kbps, label or Path(measure_on).name)
+    target = Target(model_id, name, Path(folder), kbps, replace, label or Path(measure_on).name)
     recordings = recordings_in(measure_on)
     spec = write(load_config(config), _run_dir(config, run_dir), target, recordings)
     click.echo(f"{spec.name}: {spec.measured_kbps:.3f} kbps, sha256 {spec.sha256}", err=True)

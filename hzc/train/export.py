@@ -19,7 +19,7 @@ from hzc.model.config import CONFIGS
 from hzc.modelfile import open_model, save_model
 from hzc.prior import ARRAYS, Prior
 from hzc.rate import Rate
-from hzc.registry import ModelSpec
+from hzc.registry import PRIVATE_IDS, ModelSpec
 from hzc.train import tables
 from hzc.train.config import TrainConfig
 from hzc.train.data import find_audio
@@ -38,6 +38,8 @@ class Target:
     folder: Path
     """Where weights and registry.json go."""
     target_kbps: float
+    replace: bool
+    """Whether a registered model of this id may be replaced: never after its release."""
     measured_on: str
     """How the registry calls the recordings that the rate is measured on."""
 
@@ -129,6 +131,13 @@ def _read_registry(path: Path, target: Target) -> dict[str, Any]:
                 f"id {entry['model_id']} belongs to model {entry['name']}",
                 path=path,
                 hint="ids are never reused: take the next free one",
+            )
+        same = entry["model_id"] == target.model_id
+        if same and target.model_id not in PRIVATE_IDS and not target.replace:
+            raise TrainingError(
+                f"model {target.name} exists already",
+                path=path,
+                hint="files made with it would no longer decode; before its release: --replace",
             )
     return entries
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from hzc.container import CHUNK_FRAMES
 from hzc.prior import CONTEXT_CLIP, MEAN_FRACTIONS, Prior
 from hzc.quantize import STEP_INDEXES_PER_OCTAVE
 from hzc.train import tables
@@ -37,7 +38,6 @@ INPUT_WEIGHT_BITS = 13
 """The first layer's weights are stored in units of 2^-13: its inputs are large, they are small."""
 WEIGHT_BITS = 10
 """The other layers' weights are stored in units of 2^-10."""
-CHUNK_FRAMES = 80
 
 
 @dataclass(frozen=True)

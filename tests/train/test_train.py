@@ -467,7 +467,7 @@ def test_muon_takes_the_hidden_matrices_and_adamw_the_rest(tmp_path, config, cor
 def test_run_begun_from_exported_weights_has_their_transforms_and_steps(
     tmp_path, config, corpus, finished
 ):
-    target = Target(240, "mine", tmp_path, 5.0, "noise")
+    target = Target(240, "mine", tmp_path, 5.0, False, "noise")
     export(config, finished, target, [Path(corpus.names[0])])
     begun = replace(config, init_from=str(tmp_path / "mine.safetensors"))
     found = Trainer(begun, tmp_path / "run", corpus).ema.state_dict()
@@ -762,7 +762,7 @@ def test_collect_gives_the_latents_of_the_codec(config, corpus, finished, tmp_pa
     one = Corpus(samples, np.array([0, len(samples)]), ("one",))
     weights = checkpoint_weights(finished / "checkpoint.pt")
     latents, _ = collect(weights, config, one)
-    target = Target(240, "mine", tmp_path, 1e3, "test")
+    target = Target(240, "mine", tmp_path, 1e3, False, "test")
     export(config, finished, target, recordings_in(str(config.data.folders[0])))
     codec = hzc.load(tmp_path / "mine.safetensors")
     expected = codec.latents(samples / 32_768, RATE_HZ)[0] / codec.file.base_step[:, None]
@@ -777,7 +777,7 @@ def test_base_step_is_the_posterior_scale_times_the_root_of_twelve():
 
 def test_export_writes_a_model_that_loads_and_its_entry(tmp_path, config, speech, finished):
     recordings = recordings_in(str(speech))
-    target = Target(241, "mine", tmp_path, 2.0, "noise")
+    target = Target(241, "mine", tmp_path, 2.0, False, "noise")
     spec = export(config, finished, target, recordings)
     path = tmp_path / "mine.safetensors"
     entries = json.loads((tmp_path / "registry.json").read_text(encoding="utf-8"))
@@ -800,7 +800,10 @@ def test_export_writes_a_model_that_loads_and_its_entry(tmp_path, config, speech
 
 def test_export_takes_the_averaged_weights_in_half_precision(tmp_path, config, speech, finished):
     export(
-        config, finished, Target(241, "mine", tmp_path, 2.0, "noise"), recordings_in(str(speech))
+        config,
+        finished,
+        Target(241, "mine", tmp_path, 2.0, False, "noise"),
+        recordings_in(str(speech)),
     )
     stored = hzc.load(tmp_path / "mine.safetensors").file.arrays("analysis.")
     averages = checkpoint_weights(finished / "checkpoint.pt")
@@ -814,7 +817,7 @@ def test_export_of_a_second_model_keeps_the_first_and_the_default(
 ):
     recordings = recordings_in(str(speech))[:1]
     for model_id, name in ((242, "second"), (241, "first"), (242, "second")):
-        export(config, finished, Target(model_id, name, tmp_path, 2.0, "noise"), recordings)
+        export(config, finished, Target(model_id, name, tmp_path, 2.0, False, "noise"), recordings)
     entries = json.loads((tmp_path / "registry.json").read_text(encoding="utf-8"))
     assert entries["default"] == "second"
     assert [entry["name"] for entry in entries["models"]] == ["first", "second"]
@@ -825,24 +828,24 @@ def test_export_under_an_id_or_a_name_of_another_model_raises(
     tmp_path, config, speech, finished, model_id, name
 ):
     recordings = recordings_in(str(speech))[:1]
-    export(config, finished, Target(241, "mine", tmp_path, 2.0, "noise"), recordings)
+    export(config, finished, Target(241, "mine", tmp_path, 2.0, False, "noise"), recordings)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(TrainingError, match="id 241 belongs to model mine") as caught:
-        export(config, finished, Target(model_id, name, tmp_path, 2.0, "noise"), recordings)
+        export(config, finished, Target(model_id, name, tmp_path, 2.0, False, "noise"), recordings)
     assert "never reused" in caught.value.hint
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_export_of_a_run_without_a_prior_raises(tmp_path, config, corpus, speech):
     Trainer(replace(config, n_steps=1), tmp_path, corpus).run()
-    target = Target(241, "mine", tmp_path, 2.0, "noise")
+    target = Target(241, "mine", tmp_path, 2.0, False, "noise")
     with pytest.raises(TrainingError, match="no prior in this run") as caught:
         export(config, tmp_path, target, recordings_in(str(speech)))
     assert "hzc train prior" in caught.value.hint
 
 
 def test_export_of_a_run_that_never_was_raises(tmp_path, config, speech):
-    target = Target(241, "mine", tmp_path, 2.0, "noise")
+    target = Target(241, "mine", tmp_path, 2.0, False, "noise")
     with pytest.raises(TrainingError, match="not a checkpoint"):
         export(config, tmp_path / "nowhere", target, recordings_in(str(speech)))
 
@@ -882,3 +885,14 @@ def test_stages_from_the_command_line_end_in_a_model_that_encodes(tmp_path, spee
     samples, rate_hz = soundfile.read(speech / "voice.flac", dtype="float32")
     decoded, _ = codec.decode(codec.encode(samples, rate_hz), rate_hz)
     assert decoded.shape == samples.shape
+
+
+def test_export_over_a_registered_model_is_refused_unless_told_to(tmp_path, config, finished):
+    recordings = recordings_in(str(config.data.folders[0]))
+    target = Target(7, "mine", tmp_path, 2.0, False, "noise")
+    export(config, finished, target, recordings)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(TrainingError, match="model mine exists already"):
+        export(config, finished, target, recordings)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    export(config, finished, replace(target, replace=True), recordings)
