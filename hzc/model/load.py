@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import nn
 
 from hzc.errors import WeightsError
 from hzc.model.transforms import Analysis, Synthesis
 from hzc.modelfile import ModelFile
+
+N = TypeVar("N", bound=nn.Module)
 
 
 def load_analysis(file: ModelFile, device: str) -> Analysis:
@@ -16,9 +20,7 @@ def load_analysis(file: ModelFile, device: str) -> Analysis:
     Raises:
         WeightsError: the arrays are not those of the file's config.
     """
-    network = Analysis(file.config)
-    _fill(network, file, "analysis.")
-    return network.to(device).eval()
+    return _filled(Analysis(file.config), file, "analysis.", device)
 
 
 def load_synthesis(file: ModelFile, device: str) -> Synthesis:
@@ -27,14 +29,13 @@ def load_synthesis(file: ModelFile, device: str) -> Synthesis:
     Raises:
         WeightsError: the arrays are not those of the file's config.
     """
-    network = Synthesis(file.config)
-    _fill(network, file, "synthesis.")
-    return network.to(device).eval()
+    return _filled(Synthesis(file.config), file, "synthesis.", device)
 
 
-def _fill(network: nn.Module, file: ModelFile, prefix: str) -> None:
+def _filled(network: N, file: ModelFile, prefix: str, device: str) -> N:
     weights = {name: torch.from_numpy(array).float() for name, array in file.arrays(prefix).items()}
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise WeightsError(f"weights do not fit the config ({error})", path=file.path) from error
+    return network.to(device).eval()
