@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -20,31 +20,38 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from hzc.blocks import Blocks
 from hzc.container import MAGIC, MAX_CHANNELS
 from hzc.errors import AudioReadError, HzcError, OutputWriteError, UnsupportedAudioError
-
-FloatArray = npt.NDArray[np.float32]
-Blocks = Iterator[FloatArray]
 
 BLOCK_SAMPLES = 1 << 17
 LEVEL_FRAME_S = 0.02
 RARE_ABOVE_COMMON_DB = 12.0
 SILENCE_DB = -70.0
 """A recording whose loud parts are below this is left as it is."""
-RF64_BYTES = 2**32 - 2**16
-"""A WAV larger than this is written as RF64, whose sizes have 64 bits."""
+MAX_WAV_BYTES = 2**32 - 2**16
+"""A larger WAV is written as RF64, whose sizes have 64 bits, if its length is known beforehand."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Audio that can be gone through more than once."""
+    """Audio that can be gone through more than once, or once where it comes through a pipe."""
 
     sample_rate_hz: int
     n_channels: int
-    duration_s: float
-    """As declared; the samples that come are what counts."""
+    duration_s: float | None
+    """As declared, or None where nobody knows; the samples that come are what counts."""
     blocks: Callable[[], Blocks]
     """Starts from the beginning at every call; float32 [channel, sample]."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Extent of audio to be written."""
+
+    n_channels: int
+    n_samples: int | None
+    """Per channel; None where nobody knows yet."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +160,24 @@ def mixed(source: Source) -> Source:
     return replace(source, n_channels=1, blocks=blocks)
 
 
+def checked(blocks: Blocks, sample_rate_hz: int) -> Blocks:
+    """Yield the blocks.
+
+    Raises:
+        UnsupportedAudioError: a sample is NaN or infinite.
+    """
+    n_samples = 0
+    for block in blocks:
+        finite = np.isfinite(block).all(axis=0)
+        if not finite.all():
+            at_s = (n_samples + int(np.argmin(finite))) / sample_rate_hz
+            raise UnsupportedAudioError(
+                f"sample at {at_s:.3f} s is NaN or infinite", hint="repair the recording first"
+            )
+        n_samples += block.shape[1]
+        yield block
+
+
 def survey(source: Source) -> Survey:
     """Count the samples and measure the level, in one pass.
 
@@ -163,13 +188,7 @@ def survey(source: Source) -> Survey:
     powers: list[npt.NDArray[np.float64]] = []
     rest = np.zeros(0)
     n_samples = 0
-    for block in source.blocks():
-        finite = np.isfinite(block).all(axis=0)
-        if not finite.all():
-            at_s = (n_samples + int(np.argmin(finite))) / source.sample_rate_hz
-            raise UnsupportedAudioError(
-                f"sample at {at_s:.3f} s is NaN or infinite", hint="repair the recording first"
-            )
+    for block in checked(source.blocks(), source.sample_rate_hz):
         n_samples += block.shape[1]
         # The square of a float32 far beyond full scale is no float32.
         power = np.concatenate([rest, np.square(block, dtype=np.float64).mean(axis=0)])
@@ -203,19 +222,6 @@ def resampled(blocks: Blocks, n_channels: int, from_hz: int, to_hz: int) -> Bloc
         yield np.ascontiguousarray(stream.resample_chunk(block.T).reshape(-1, n_channels).T)
     tail = stream.resample_chunk(np.zeros((0, n_channels), dtype=np.float32), last=True)
     yield np.ascontiguousarray(tail.reshape(-1, n_channels).T)
-
-
-def fitted(blocks: Blocks, n_channels: int, n_samples: int) -> Blocks:
-    """Yield exactly n_samples: the rest cut off, or zeros put at the end."""
-    left = n_samples
-    for block in blocks:
-        piece = block[:, :left]
-        left -= piece.shape[1]
-        yield piece
-    while left > 0:
-        length = min(left, BLOCK_SAMPLES)
-        left -= length
-        yield np.zeros((n_channels, length), dtype=np.float32)
 
 
 def output_format(path: str | PathLike[str]) -> str:
@@ -254,7 +260,7 @@ def write(
         OutputWriteError: the system refused, or the format cannot hold this audio.
     """
     kind = output_format(name)
-    if kind == "WAV" and size.n_samples * size.n_channels * 2 > RF64_BYTES:
+    if kind == "WAV" and (size.n_samples or 0) * size.n_channels * 2 > MAX_WAV_BYTES:
         kind = "RF64"
     subtype = "OPUS" if Path(name).suffix.lower() == ".opus" else None
     settings = {
@@ -296,6 +302,10 @@ def _write_blocks(
         for block in blocks:
             n_clipped += int(np.count_nonzero(np.abs(block) > 1.0))
             n_samples += block.shape[1]
+            if sound.format == "WAV" and 2 * n_samples * block.shape[0] > MAX_WAV_BYTES:
+                raise OutputWriteError(
+                    "the audio is too long for a WAV file", hint="name a .w64 or .rf64 file"
+                )
             sound.write(np.clip(block.T, -1.0, 1.0))
     return n_clipped, n_samples
 
@@ -311,16 +321,3 @@ def _ends_with_sample(path: Path, n_samples: int) -> bool:
             return len(sound.read(1)) == min(1, n_samples)
     except soundfile.LibsndfileError:
         return False
-
-
-@dataclass(frozen=True)
-class Size:
-    """Extent of audio to be written."""
-
-    n_channels: int
-    n_samples: int
-
-
-def joined(blocks: Iterable[FloatArray]) -> FloatArray:
-    """Return the blocks as one array, float32 [channel, sample]."""
-    return np.concatenate(list(blocks), axis=1)

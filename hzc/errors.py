@@ -4,7 +4,9 @@ HzcError                       1   base: a message, an optional path and a hint
 ├─ InputError                  3   the file given to hzc
 │  ├─ UnreadableError              missing, a folder, no permission
 │  ├─ AudioReadError               libsndfile could not read it
-│  └─ UnsupportedAudioError        empty, too long, NaN or infinite, too many channels
+│  ├─ UnsupportedAudioError        empty, too long, NaN or infinite, too many channels
+│  ├─ OutOfRangeError              the file ends before the part asked for
+│  └─ IncompatibleError            files that cannot be joined without coding them again
 ├─ FormatError                 4   the bytes given to decode, bitrate or info
 │  ├─ NotHzcError                  wrong magic
 │  ├─ VersionError                 newer version, or a reserved bit is set
@@ -20,7 +22,8 @@ HzcError                       1   base: a message, an optional path and a hint
 │  ├─ OutputExistsError            the target exists and --force was not given
 │  ├─ OutputClashError             two inputs, or an input and its output, share a target
 │  └─ OutputWriteError             the operating system refused
-└─ TrainingError               7   a training configuration or run
+├─ TrainingError               7   a training configuration or run
+└─ LossError                   8   salvaged: the output was made, but parts of it are lost
 """
 
 from __future__ import annotations
@@ -69,6 +72,14 @@ class AudioReadError(InputError):
 
 class UnsupportedAudioError(InputError):
     """The audio was read, but hzc cannot code it."""
+
+
+class OutOfRangeError(InputError):
+    """The file ends before the part asked for."""
+
+
+class IncompatibleError(InputError):
+    """The files cannot be joined without coding them again."""
 
 
 class FormatError(HzcError, ValueError):
@@ -141,3 +152,9 @@ class TrainingError(HzcError):
     """A training configuration or run cannot go on."""
 
     exit_code = 7
+
+
+class LossError(HzcError):
+    """A damaged file was decoded as far as it goes."""
+
+    exit_code = 8

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from hzc.errors import OutputClashError, OutputExistsError, OutputWriteError, UnreadableError
 
@@ -45,7 +46,7 @@ def plan(inputs: Sequence[str], output: str | None, folder: str | None, suffix: 
         if job.target == STDIO:
             continue
         real = os.path.realpath(job.target)
-        if job.source != STDIO and os.path.realpath(job.source) == real:
+        if is_same(job.source, job.target):
             raise OutputClashError(
                 "input and output are the same file",
                 path=job.source,
@@ -59,6 +60,11 @@ def plan(inputs: Sequence[str], output: str | None, folder: str | None, suffix: 
             )
         claimed[real] = job.source
     return jobs
+
+
+def is_same(source: str, target: str) -> bool:
+    """Whether two paths are one file."""
+    return source != STDIO and os.path.realpath(source) == os.path.realpath(target)
 
 
 def _sibling(source: str, folder: str | None, suffix: str) -> str:
@@ -80,6 +86,55 @@ def read_bytes(source: str) -> bytes:
         return sys.stdin.buffer.read() if source == STDIO else Path(source).read_bytes()
     except OSError as error:
         raise _unreadable("standard input" if source == STDIO else source, error) from error
+
+
+class InputStream:
+    """Bytes of a file or pipe, with the system's refusals as hzc's errors."""
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        """Read from `stream`; errors say `name`."""
+        self._stream, self._name = stream, name
+
+    def read(self, n_bytes: int, /) -> bytes:
+        """Return up to n_bytes; none at the end.
+
+        Raises:
+            UnreadableError: the operating system refused.
+        """
+        try:
+            return self._stream.read(n_bytes) or b""
+        except OSError as error:
+            raise _unreadable(self._name, error) from error
+
+
+@contextmanager
+def open_input(source: str) -> Iterator[BinaryIO]:
+    """Give a file, or standard input for "-", to be read in order.
+
+    Raises:
+        UnreadableError: missing, a folder, no permission.
+    """
+    if source == STDIO:
+        if sys.stdin is None:
+            raise UnreadableError("cannot be read (it is closed)", path="standard input")
+        yield sys.stdin.buffer
+        return
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(open(source, "rb"))
+        except OSError as error:
+            raise _unreadable(source, error) from error
+        yield stream
+
+
+def is_regular(source: str) -> bool:
+    """Whether a path names a file that can be read twice: no pipe, no device, not "-"."""
+    return source != STDIO and os.path.isfile(source)
+
+
+def is_special(target: str) -> bool:
+    """Whether a target takes bytes in order only: "-", a pipe, a device."""
+    return target == STDIO or (os.path.exists(target) and not os.path.isfile(target))
 
 
 def check_readable(source: str) -> None:
@@ -146,7 +201,7 @@ def atomic_write(target: str, *, force: bool) -> Iterator[Path]:
     if os.path.isdir(real):
         raise OutputWriteError("is a folder", path=target, hint="name a file")
     try:
-        if os.path.exists(target) and not os.path.isfile(target):
+        if is_special(target):
             yield Path(target)
             return
         # 50 characters are at most 200 bytes; file systems allow 255.
@@ -190,11 +245,27 @@ def write_bytes(target: str, data: bytes, *, force: bool) -> None:
         OutputExistsError: the target exists and `force` is not given.
         OutputWriteError: the operating system refused, or the reader closed the pipe.
     """
+    with open_output(target, force=force) as write:
+        write(data)
+
+
+@contextmanager
+def open_output(target: str, *, force: bool) -> Iterator[Callable[[bytes], None]]:
+    """Give what writes to a target in order, as `atomic_write` or to standard output for "-".
+
+    Raises:
+        OutputExistsError: the target exists and `force` is not given.
+        OutputWriteError: the operating system refused, or the reader closed the pipe.
+    """
     if target == STDIO:
-        write_stdout(data)
+        yield write_stdout
         return
-    with atomic_write(target, force=force) as partial:
-        partial.write_bytes(data)
+    with atomic_write(target, force=force) as partial, partial.open("wb") as stream:
+
+        def write(data: bytes) -> None:
+            stream.write(data)
+
+        yield write
 
 
 def write_stdout(data: bytes) -> None:

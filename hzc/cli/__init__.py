@@ -16,7 +16,7 @@ import click
 from hzc import __version__
 from hzc.errors import HzcError
 
-COMMANDS = ("encode", "decode", "bitrate", "info", "models", "train")
+COMMANDS = ("encode", "decode", "bitrate", "info", "check", "cat", "cut", "models", "train")
 INTERRUPTED = 130
 ENDING_SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -67,7 +67,8 @@ def group(ctx: click.Context) -> None:
 
     \b
     Exit codes: 0 all done, 1 some of several files failed, 2 usage, 3 input,
-    4 not a sound .hzc file, 5 model, 6 output, 7 training, 130 interrupted.
+    4 not a sound .hzc file, 5 model, 6 output, 7 training, 8 salvaged with losses,
+    130 interrupted.
     """  # noqa: D301 - click looks for the backspace itself
     if os.environ.get("NO_COLOR"):
         ctx.color = False

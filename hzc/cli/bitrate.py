@@ -59,7 +59,7 @@ def command(
 
     for path in inputs:
         try:
-            data, kl_bits = _file_or_encoded(path, codec)
+            data, kl_bits = _file_or_encoded(path, codec, ladder)
             parsed = container.unpack(data)
             measured = rate.measure(parsed, len(data))
             rungs = None
@@ -78,7 +78,7 @@ def command(
     click.get_current_context().exit(report.exit_code)
 
 
-def _file_or_encoded(path: str, codec: Any) -> tuple[bytes, float | None]:
+def _file_or_encoded(path: str, codec: Any, with_kl: bool) -> tuple[bytes, float | None]:
     """Return the bytes of a .hzc file, or of audio encoded in memory with its KL in bits."""
     from_disk = path != STDIO and os.path.isfile(path)
     # A long recording on disk is not read whole: its first bytes tell what it is.
@@ -87,7 +87,8 @@ def _file_or_encoded(path: str, codec: Any) -> tuple[bytes, float | None]:
         return (files.read_bytes(path) if from_disk else data), None
     from hzc import audio
 
-    encoded = codec().encode_source(audio.open_source(path if from_disk else data))
+    source = audio.open_source(path if from_disk else data)
+    encoded = codec().encoder.encode(source, with_kl=with_kl)
     return encoded.data, encoded.kl_bits
 
 

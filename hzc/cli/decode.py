@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,11 +20,16 @@ from hzc.cli.options import (
 )
 from hzc.cli.progress import seconds_bar
 from hzc.cli.report import Report
-from hzc.files import STDIO, Job
+from hzc.container import Header, Reader
+from hzc.errors import LossError
+from hzc.files import InputStream, Job
 
 if TYPE_CHECKING:
+    from hzc.blocks import Blocks
     from hzc.codec import Codec
-    from hzc.container import Container, Header
+    from hzc.decoder import Pace, Pieces, Span
+
+    Chosen = Callable[[Header], Codec]
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".caf", ".au", ".w64")
 
@@ -56,11 +62,30 @@ class RateType(click.ParamType):  # type: ignore[type-arg]
     metavar="HZ|source",
     help="Sample rate of the output; 'source' restores the original's.",
 )
+@click.option(
+    "--start",
+    type=click.FloatRange(min=0.0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Where to start; only the chunks needed are decoded.",
+)
+@click.option(
+    "--duration",
+    type=click.FloatRange(min=0.0, min_open=True),
+    metavar="SECONDS",
+    help="How much to decode.  [default: all that follows]",
+)
+@click.option(
+    "--salvage",
+    is_flag=True,
+    help="Decode what is left of a damaged file, with silence where parts are lost.",
+)
 @model_options
 @report_options
 def command(
     inputs: tuple[str, ...], output: str | None, output_dir: str | None, force: bool,
-    skip_existing: bool, fail_fast: bool, sample_rate: int | str, model: str | None, device: str,
+    skip_existing: bool, fail_fast: bool, sample_rate: int | str, start: float,
+    duration: float | None, salvage: bool, model: str | None, device: str,
     threads: int | None, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Decode .hzc files to audio.
@@ -71,33 +96,35 @@ def command(
       hzc decode talk.hzc talk.flac --sample-rate source
       hzc decode *.hzc -d heard/
       hzc decode talk.hzc - | aplay
+      hzc decode talk.hzc part.wav --start 61.5 --duration 10
+      hzc decode broken.hzc --salvage      exit code 8 where something is lost
 
     The suffix of the output names its format; standard output gets WAV.
     """  # noqa: D301 - click looks for the backspace itself
     inputs, output = split_output(inputs, output, output_dir, AUDIO_SUFFIXES)
 
     @cache
-    def codec(model_id: int) -> Codec:
+    def loaded(model_id: int) -> Codec:
         prepare_torch(device, threads)
         from hzc.codec import Codec
 
         return Codec.for_model_id(model_id, model, device)
 
+    def codec(header: Header) -> Codec:
+        chosen = loaded(header.model_id)
+        chosen.check(header)
+        return chosen
+
     def work(job: Job, report: Report) -> None:
-        # The container is proved sound before torch is imported.
-        parsed = container.unpack(files.read_bytes(job.source))
-        chosen = codec(parsed.header.model_id)
-        chosen.check(parsed.header)
-        rate_hz = parsed.header.sample_rate_hz if sample_rate == "source" else int(sample_rate)
-        n_clipped = _write(job, chosen, parsed, rate_hz, force, quiet or as_json)
-        if n_clipped:
-            report.note(f"{job.target}: {n_clipped} samples clipped")
-        header = parsed.header
-        report.done(
-            f"{job.target}  {header.duration_s:.2f} s  {rate_hz} Hz",
-            {"source": job.source, "path": job.target, "duration_s": header.duration_s,
-             "sample_rate_hz": rate_hz, "n_channels": header.n_channels, "n_clipped": n_clipped},
-        )  # fmt: skip
+        from hzc.decoder import Span
+
+        target = Target(job, sample_rate, Span(start, duration), force, quiet or as_json)
+        if salvage:
+            _decode_salvaged(target, codec, report)
+        elif files.is_regular(job.source):
+            _decode_file(target, codec, report)
+        else:
+            _decode_stream(target, codec, report)
 
     run_jobs(
         files.plan(inputs, output, output_dir, ".wav"), work, force=force,
@@ -105,27 +132,94 @@ def command(
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Target:
+    """What to make."""
+
+    job: Job
+    sample_rate: int | str
+    """In hertz, or "source"."""
+    span: Span
+    force: bool
+    is_silent: bool
+
+    def rate_hz(self, header: Header) -> int:
+        """Return the sample rate of the output."""
+        return header.sample_rate_hz if self.sample_rate == "source" else int(self.sample_rate)
+
+
+def _decode_file(target: Target, codec: Chosen, report: Report) -> None:
+    """Decode a file, which is proved sound before torch is imported."""
+    with files.open_input(target.job.source) as stream:
+        reader = Reader(InputStream(stream, target.job.source))
+        for _ in reader.chunks():
+            pass
+    header = reader.header
+    chosen = codec(header)
+    with files.open_input(target.job.source) as stream:
+        chunks = Reader(InputStream(stream, target.job.source)).chunks()
+        report.done(*_write(target, chosen, lambda: header, chunks))
+
+
+def _decode_stream(target: Target, codec: Chosen, report: Report) -> None:
+    """Decode a pipe as it comes."""
+    from hzc.decoder import LIVE
+
+    with files.open_input(target.job.source) as stream:
+        reader = Reader(InputStream(stream, target.job.source))
+        chosen = codec(reader.header)
+        report.done(*_write(target, chosen, lambda: reader.header, reader.chunks(), LIVE))
+
+
+def _decode_salvaged(target: Target, codec: Chosen, report: Report) -> None:
+    """Decode what is left of a file, and tell what is lost."""
+    left = container.salvage(files.read_bytes(target.job.source))
+    chosen = codec(left.header)
+    left = chosen.decoder.vetted(left)
+    text, values = _write(target, chosen, lambda: left.header, left.pieces)
+    if left.is_whole:
+        report.done(text, values)
+    else:
+        report.salvaged(LossError(left.summary(), path=target.job.source), text, values)
+
+
 def _write(
-    job: Job, codec: Codec, parsed: Container, rate_hz: int, force: bool, silent: bool
-) -> int:
-    """Decode into the target; return how many samples were clipped."""
-    from hzc import audio
-    from hzc.codec import n_samples_at
+    target: Target,
+    codec: Codec,
+    header: Callable[[], Header],
+    pieces: Pieces,
+    pace: Pace | None = None,
+) -> tuple[str, dict[str, Any]]:
+    """Decode into the target; return what to tell people and programs of it."""
+    from hzc import audio, streams
+    from hzc.decoder import WHOLE, n_samples_in
 
-    header: Header = parsed.header
-    size = audio.Size(header.n_channels, n_samples_at(header, rate_hz))
-    audio.output_format(job.target)
-    with seconds_bar(header.duration_s or 0.0, job.source, quiet=silent) as progress:
+    job, rate_hz = target.job, target.rate_hz(header())
+    n_channels = header().n_channels
+    n_samples = n_samples_in(header(), rate_hz, target.span)
+    kind = audio.output_format(job.target)
+    n_written = 0
+    with seconds_bar((n_samples or 0) / rate_hz, job.source, quiet=target.is_silent) as progress:
 
-        def counted() -> audio.Blocks:
-            for block in codec.decode_blocks(parsed, rate_hz):
+        def counted() -> Blocks:
+            nonlocal n_written
+            for block in codec.decoder.samples(header, pieces, rate_hz, target.span, pace or WHOLE):
                 yield block
+                n_written += block.shape[1]
                 progress(block.shape[1] / rate_hz)
 
-        if job.target == STDIO:
-            buffer = io.BytesIO()
-            n_clipped = audio.write(buffer, job.target, counted(), rate_hz, size)
-            files.write_stdout(buffer.getvalue())
-            return n_clipped
-        with files.atomic_write(job.target, force=force) as partial:
-            return audio.write(partial, job.target, counted(), rate_hz, size)
+        if kind == "WAV" and files.is_special(job.target):
+            # What cannot be gone back in gets a header that need not be completed.
+            with files.open_output(job.target, force=target.force) as write:
+                n_clipped = streams.write_wav_stream(
+                    write, counted(), rate_hz, n_channels, n_samples
+                )
+        else:
+            with files.atomic_write(job.target, force=target.force) as partial:
+                size = audio.Size(n_channels, n_samples)
+                n_clipped = audio.write(partial, job.target, counted(), rate_hz, size)
+    clipped = f"  ({n_clipped} samples clipped)" if n_clipped else ""
+    return f"{job.target}  {n_written / rate_hz:.2f} s  {rate_hz} Hz{clipped}", {
+        "source": job.source, "path": job.target, "duration_s": n_written / rate_hz,
+        "sample_rate_hz": rate_hz, "n_channels": n_channels, "n_clipped": n_clipped,
+    }  # fmt: skip

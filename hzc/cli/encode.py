@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,22 @@ from hzc.cli.options import (
 )
 from hzc.cli.progress import seconds_bar
 from hzc.cli.report import Report
-from hzc.container import MAX_STEP_INDEX
-from hzc.files import STDIO, Job
+from hzc.container import MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MAX_STEP_INDEX, MIN_SAMPLE_RATE_HZ
+from hzc.files import Job
 
 if TYPE_CHECKING:
+    from hzc.audio import Source
     from hzc.codec import Codec
+    from hzc.rate import Rate
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How to encode."""
+
+    step_index: int | None
+    keep_channels: bool
+    verify: bool
 
 
 @click.command("encode")
@@ -42,12 +53,28 @@ if TYPE_CHECKING:
     metavar="N",
     help="Coarseness: +8 doubles the quantiser's step, -8 halves it. Default: the model's.",
 )
+@click.option("--raw", is_flag=True, help="INPUT is signed 16-bit little-endian PCM, no header.")
+@click.option(
+    "--sample-rate",
+    type=click.IntRange(MIN_SAMPLE_RATE_HZ, MAX_SAMPLE_RATE_HZ),
+    metavar="HZ",
+    help="Sample rate of raw input.",
+)
+@click.option(
+    "--raw-channels",
+    type=click.IntRange(1, MAX_CHANNELS),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Channels of raw input, interleaved.",
+)
 @click.option("--verify", is_flag=True, help="Decode every file's symbols again and compare.")
 @model_options
 @report_options
 def command(
     inputs: tuple[str, ...], output: str | None, output_dir: str | None, force: bool,
-    skip_existing: bool, fail_fast: bool, channels: str, step_index: int | None, verify: bool,
+    skip_existing: bool, fail_fast: bool, channels: str, step_index: int | None, raw: bool,
+    sample_rate: int | None, raw_channels: int, verify: bool,
     model: str | None, device: str, threads: int | None, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Encode audio to .hzc files.
@@ -57,7 +84,8 @@ def command(
       hzc encode talk.wav                  makes talk.hzc
       hzc encode talk.flac small.hzc
       hzc encode *.wav -d coded/
-      cat talk.wav | hzc encode - - > talk.hzc
+      arecord -f S16_LE -r 16000 -t wav | hzc encode - - > talk.hzc
+      rtl_fm ... | hzc encode --raw --sample-rate 24000 - radio.hzc
 
     INPUT is anything libsndfile reads (WAV, FLAC, Ogg, Opus, MP3, AIFF), at any sample rate and
     with any number of channels, or - for standard input.
@@ -71,25 +99,19 @@ def command(
 
         return Codec.load(model, device)
 
-    def work(job: Job, report: Report) -> None:
-        from hzc import audio, container, rate
+    if sample_rate is not None and not raw:
+        raise click.UsageError("--sample-rate tells the rate of --raw input; other files tell it")
+    if raw and sample_rate is None:
+        raise click.UsageError("--raw needs --sample-rate")
+    choices = Choices(step_index, keep_channels=channels == "keep", verify=verify)
+    layout = (int(sample_rate or 0), raw_channels) if raw else None
 
-        if job.source != STDIO and os.path.isfile(job.source):
-            files.check_readable(job.source)
-            source = audio.open_source(job.source)
+    def work(job: Job, report: Report) -> None:
+        silent = quiet or as_json
+        if layout is None and files.is_regular(job.source):
+            measured = _encode_file(job, codec(), choices, report, force, silent)
         else:
-            # A pipe can be gone through once only, and audio is gone through twice.
-            source = audio.open_source(files.read_bytes(job.source))
-        if source.n_channels > 1 and channels == "mix":
-            report.note(f"{job.source}: {source.n_channels} channels mixed down to one")
-        with seconds_bar(source.duration_s, job.source, quiet=quiet or as_json) as progress:
-            encoded = codec().encode_source(
-                source, step_index=step_index, keep_channels=channels == "keep", progress=progress
-            )
-        if verify:
-            codec().verify(encoded)
-        files.write_bytes(job.target, encoded.data, force=force)
-        measured = rate.measure(container.unpack(encoded.data), len(encoded.data))
+            measured = _encode_stream(job, codec(), choices, report, force, silent, layout)
         report.done(
             f"{job.target}  {measured.line()}",
             {"source": job.source, "path": job.target, **measured.values()},
@@ -99,3 +121,43 @@ def command(
         files.plan(inputs, output, output_dir, ".hzc"), work, force=force,
         skip_existing=skip_existing, fail_fast=fail_fast, quiet=quiet, as_json=as_json,
     )  # fmt: skip
+
+
+def _encode_file(
+    job: Job, codec: Codec, choices: Choices, report: Report, force: bool, silent: bool
+) -> Rate:
+    """Encode a file, which can be gone through twice."""
+    from hzc import audio, container, rate
+
+    files.check_readable(job.source)
+    source = audio.open_source(job.source)
+    _tell_mix(job, source, choices, report)
+    with seconds_bar(source.duration_s or 0.0, job.source, quiet=silent) as progress:
+        data = codec.encoder.encode(source, **asdict(choices), progress=progress).data
+    files.write_bytes(job.target, data, force=force)
+    return rate.measure(container.unpack(data), len(data))
+
+
+def _encode_stream(
+    job: Job, codec: Codec, choices: Choices, report: Report, force: bool, silent: bool,
+    layout: tuple[int, int] | None,
+) -> Rate:  # fmt: skip
+    """Encode a pipe as it comes; `layout` is rate and channels of raw samples."""
+    from hzc import streams
+
+    with files.open_input(job.source) as stream:
+        if layout is None:
+            source = streams.open_stream(stream)
+        else:
+            source = streams.open_raw(stream, *layout)
+        _tell_mix(job, source, choices, report)
+        with (
+            seconds_bar(source.duration_s or 0.0, job.source, quiet=silent) as progress,
+            files.open_output(job.target, force=force) as write,
+        ):
+            return codec.encoder.encode_stream(source, write, **asdict(choices), progress=progress)
+
+
+def _tell_mix(job: Job, source: Source, choices: Choices, report: Report) -> None:
+    if source.n_channels > 1 and not choices.keep_channels:
+        report.note(f"{job.source}: {source.n_channels} channels mixed down to one")

@@ -58,7 +58,7 @@ def _describe(data: bytes) -> dict[str, Any]:
         "n_chunks": len(parsed.chunks),
         "step_index": header.step_index,
         "step_offsets": list(header.step_offsets) if header.step_offsets else None,
-        "gain_db": header.gain_half_db / 2,
+        "gains_db": sorted({chunk.gain_half_db / 2 for chunk in parsed.chunks}),
         "is_streamed": parsed.is_streamed,
         **rate.measure(parsed, len(data)).values(),
     }

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from hzc import files
-from hzc.errors import HzcError
+from hzc.errors import HzcError, LossError
 
 SCHEMA = 1
 
@@ -87,6 +87,15 @@ class Report:
         show_error(error)
         if self.as_json:
             say_json({"path": path, "error": error.message, "exit_code": error.exit_code})
+
+    def salvaged(self, error: LossError, text: str, values: dict[str, Any]) -> None:
+        """Count a file that was made from what is left of another, and say what is lost."""
+        self.failures.append(error)
+        show_error(error)
+        if self.as_json:
+            say_json({**values, "error": error.message, "exit_code": error.exit_code})
+        elif not self.quiet:
+            click.echo(text, err=True)
 
     def summary(self) -> None:
         """Say how many of several files were done, if any failed."""

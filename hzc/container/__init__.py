@@ -3,7 +3,7 @@
     file    = header, chunk*            (known length)
     file    = header, chunk*, end       (streamed: length not known when the header was written)
     chunk   = one record per channel
-    record  = [n_frames varint, streamed only], length varint, payload, CRC-16
+    record  = [n_frames, streamed only], gain, length varint, payload, CRC-16
 
 Specification: formats/hzc-1.md. Only the standard library is imported here, so that a file can be
 looked at without the codec. Multi-byte integers are big-endian; a varint is LEB128, shortest form.
@@ -13,11 +13,13 @@ from hzc.container.chunks import (
     MAX_SYMBOL_BYTES,
     Chunk,
     Container,
+    Reader,
     pack,
     pack_chunk,
     pack_end,
     unpack,
 )
+from hzc.container.fields import Readable
 from hzc.container.header import (
     CHUNK_FRAMES,
     CRC_BYTES,
@@ -26,6 +28,7 @@ from hzc.container.header import (
     MAGIC,
     MAX_CHANNELS,
     MAX_FRAMES,
+    MAX_GAIN_HALF_DB,
     MAX_SAMPLE_RATE_HZ,
     MAX_STEP_INDEX,
     MIN_SAMPLE_RATE_HZ,
@@ -36,6 +39,8 @@ from hzc.container.header import (
     pack_header,
     read_header,
 )
+from hzc.container.salvage import Gap, Salvaged, salvage
+from hzc.container.splice import cut, joined
 
 __all__ = [
     "CHUNK_FRAMES",
@@ -45,6 +50,7 @@ __all__ = [
     "MAGIC",
     "MAX_CHANNELS",
     "MAX_FRAMES",
+    "MAX_GAIN_HALF_DB",
     "MAX_SAMPLE_RATE_HZ",
     "MAX_STEP_INDEX",
     "MAX_SYMBOL_BYTES",
@@ -53,12 +59,19 @@ __all__ = [
     "VERSION",
     "Chunk",
     "Container",
+    "Gap",
     "Header",
+    "Readable",
+    "Reader",
+    "Salvaged",
+    "cut",
+    "joined",
     "n_frames_for",
     "pack",
     "pack_chunk",
     "pack_end",
     "pack_header",
     "read_header",
+    "salvage",
     "unpack",
 ]

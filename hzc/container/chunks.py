@@ -6,13 +6,16 @@ Layout: formats/hzc-1.md, section 5.
 from __future__ import annotations
 
 from binascii import crc_hqx
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from io import BytesIO
 
-from hzc.container.fields import Cursor, varint
+from hzc.container.fields import Cursor, Readable, varint
 from hzc.container.header import (
     CHUNK_FRAMES,
     CRC_BYTES,
+    MAX_FRAMES,
+    MAX_GAIN_HALF_DB,
     Header,
     check_header,
     pack_header,
@@ -22,6 +25,8 @@ from hzc.container.header import (
 )
 from hzc.errors import CorruptError, LimitError
 
+END_MARK = 0
+"""Where a record of a streamed file tells its frames: this is the end record."""
 MAX_SYMBOL_BYTES = 5
 """A symbol costs at most 16 bits, an escaped one 16 more; one byte is spare."""
 
@@ -31,8 +36,11 @@ class Chunk:
     """Ten seconds or less of every channel."""
 
     n_frames: int
+    """1 … 80."""
     payloads: tuple[bytes, ...]
     """One per channel."""
+    gain_half_db: int = 0
+    """Gain applied before analysis, in half decibels; -120 … 120."""
 
 
 @dataclass(frozen=True)
@@ -72,30 +80,37 @@ def pack_chunk(header: Header, packed_header: bytes, index: int, chunk: Chunk) -
     """Return the records of one chunk, `index` counted from 0.
 
     Raises:
-        ValueError: the chunk does not have one payload per channel, or a wrong frame count.
+        ValueError: the chunk does not have one payload per channel, a wrong frame count, or a gain
+            out of range.
     """
     if len(chunk.payloads) != header.n_channels or not 1 <= chunk.n_frames <= CHUNK_FRAMES:
         raise ValueError(f"chunk {index} does not fit the header")
+    if abs(chunk.gain_half_db) > MAX_GAIN_HALF_DB:
+        raise ValueError(f"gain {chunk.gain_half_db} is outside ±{MAX_GAIN_HALF_DB}")
     out = bytearray()
     for channel, payload in enumerate(chunk.payloads):
-        if len(payload) > _max_payload_bytes(header, chunk.n_frames):
+        if len(payload) > max_payload_bytes(header, chunk.n_frames):
             raise ValueError(f"{len(payload)} bytes for {chunk.n_frames} frames of chunk {index}")
-        record = varint(chunk.n_frames) if header.is_streamed else b""
+        record = bytes([chunk.n_frames]) if header.is_streamed else b""
+        record += chunk.gain_half_db.to_bytes(1, "big", signed=True)
         record += varint(len(payload)) + payload
-        crc = _record_crc(packed_header, index, channel, record)
+        crc = crc_hqx(record, place_crc(packed_header, index, channel))
         out += record + crc.to_bytes(CRC_BYTES, "big")
     return bytes(out)
 
 
-def pack_end(header: Header, packed_header: bytes, n_frames: int, n_samples: int) -> bytes:
-    """Return the end record of a streamed file: zero frames, then the trim.
+def pack_end(
+    header: Header, packed_header: bytes, n_chunks: int, n_frames: int, n_samples: int
+) -> bytes:
+    """Return the end record of a streamed file, which tells what its header could not.
 
     Raises:
         ValueError: n_samples does not fill n_frames.
     """
     check_header(replace(header, n_frames=n_frames, n_samples=n_samples))
-    record = b"\0" + varint(trim_for(n_frames, n_samples, header.sample_rate_hz))
-    crc = _record_crc(packed_header, -(-n_frames // CHUNK_FRAMES), 0, record)
+    trim = trim_for(n_frames, n_samples, header.sample_rate_hz)
+    record = bytes([END_MARK]) + varint(n_frames) + varint(trim)
+    crc = crc_hqx(record, place_crc(packed_header, n_chunks, 0))
     return record + crc.to_bytes(CRC_BYTES, "big")
 
 
@@ -105,83 +120,111 @@ def unpack(data: bytes) -> Container:
     Raises:
         FormatError: see the classes under it.
     """
-    cursor = Cursor(data)
-    header = take_header(cursor)
-    header_bytes = cursor.offset
-    packed_header = data[:header_bytes]
-    chunks: list[Chunk] = []
-    remaining = header.n_frames
-    while remaining is None or remaining > 0:
-        n_frames = None if remaining is None else min(CHUNK_FRAMES, remaining)
-        chunk = _read_chunk(cursor, header, packed_header, len(chunks), n_frames)
-        if chunk is None:
-            break
-        if header.is_streamed and chunks and chunks[-1].n_frames != CHUNK_FRAMES:
-            raise CorruptError("a chunk before the last one is short")
-        chunks.append(chunk)
-        remaining = None if remaining is None else remaining - chunk.n_frames
-    full = header
-    if header.is_streamed:
-        full = _finish_stream(cursor, header, packed_header, chunks)
-    if cursor.offset != len(data):
-        raise CorruptError(f"{len(data) - cursor.offset} bytes after the end")
-    return Container(full, tuple(chunks), header_bytes, header.is_streamed)
+    reader = Reader(BytesIO(data))
+    chunks = tuple(reader.chunks())
+    return Container(reader.header, chunks, reader.header_bytes, reader.is_streamed)
 
 
-def _read_chunk(
-    cursor: Cursor, header: Header, packed_header: bytes, index: int, n_frames: int | None
-) -> Chunk | None:
-    """Return the next chunk, or None, nothing consumed, at the end record of a streamed file."""
-    payloads: list[bytes] = []
-    for channel in range(header.n_channels):
-        start = cursor.offset
-        if header.is_streamed:
-            found = cursor.varint()
-            if found == 0 and channel == 0:
-                cursor.offset = start
-                return None
-            if not 1 <= found <= CHUNK_FRAMES or (channel > 0 and found != n_frames):
-                raise CorruptError(f"chunk {index} declares {found} frames")
-            n_frames = found
-        assert n_frames is not None
-        length = cursor.varint()
-        if length > _max_payload_bytes(header, n_frames):
-            raise LimitError(f"chunk {index} declares {length} bytes for {n_frames} frames")
-        payloads.append(cursor.take(length))
-        _check_record(cursor, packed_header, index, channel, start)
-    assert n_frames is not None
-    return Chunk(n_frames, tuple(payloads))
+class Reader:
+    """Reads a file front to back, one chunk in memory at a time."""
+
+    def __init__(self, stream: Readable) -> None:
+        """Read the header.
+
+        Raises:
+            FormatError: see the classes under it.
+        """
+        self._cursor = Cursor(stream)
+        self.header = take_header(self._cursor)
+        """Complete once all chunks have been read."""
+        self.is_streamed = self.header.is_streamed
+        self.header_bytes = self._cursor.offset
+        """Bytes of the header with its checksum."""
+        self.payload_bytes = 0
+        """Bytes of coded symbols read so far."""
+        self._packed_header = bytes(self._cursor.marked)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes read so far."""
+        return self._cursor.offset
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the chunks, each with its checksums verified; then complete the header.
+
+        Raises:
+            FormatError: the file is damaged, cut off, or goes on after its end.
+        """
+        index = n_frames = 0
+        while self.header.n_frames is None or n_frames < self.header.n_frames:
+            chunk = self._chunk(index, n_frames)
+            if chunk is None:
+                break
+            index, n_frames = index + 1, n_frames + chunk.n_frames
+            self.payload_bytes += sum(map(len, chunk.payloads))
+            yield chunk
+        if self._cursor.take_up_to(1):
+            raise CorruptError("there are bytes after the end")
+
+    def _chunk(self, index: int, n_before: int) -> Chunk | None:
+        """Return the next chunk, or None after the end record of a streamed file."""
+        cursor, header = self._cursor, self.header
+        payloads: list[bytes] = []
+        shapes: set[tuple[int, int]] = set()
+        for channel in range(header.n_channels):
+            cursor.mark()
+            if header.n_frames is None:
+                n_frames = cursor.unsigned()
+                if n_frames == END_MARK and channel == 0:
+                    self._end(index, n_before)
+                    return None
+                if not 1 <= n_frames <= min(CHUNK_FRAMES, MAX_FRAMES - n_before):
+                    raise LimitError(f"chunk {index} declares {n_frames} frames")
+            else:
+                n_frames = min(CHUNK_FRAMES, header.n_frames - n_before)
+            shapes.add((n_frames, cursor.signed()))
+            payloads.append(take_payload(cursor, header, n_frames))
+            self._check(index, channel)
+        if len(shapes) > 1:
+            raise CorruptError(f"channels of chunk {index} differ in frames or gain")
+        n_frames, gain_half_db = shapes.pop()
+        if abs(gain_half_db) > MAX_GAIN_HALF_DB:
+            raise LimitError(f"chunk {index} declares a gain of {gain_half_db} half decibels")
+        return Chunk(n_frames, tuple(payloads), gain_half_db)
+
+    def _end(self, index: int, n_frames: int) -> None:
+        declared, trim = self._cursor.varint(), self._cursor.varint()
+        self._check(index, 0)
+        if declared != n_frames:
+            raise CorruptError(f"{n_frames} frames came, the end record says {declared}")
+        self.header = with_length(self.header, n_frames, trim)
+
+    def _check(self, index: int, channel: int) -> None:
+        expected = crc_hqx(self._cursor.marked, place_crc(self._packed_header, index, channel))
+        if self._cursor.unsigned(CRC_BYTES) != expected:
+            raise CorruptError(
+                f"checksum of chunk {index} does not match (before byte {self._cursor.offset})",
+                hint="the file is damaged: copy it again, or decode what is left with --salvage",
+            )
 
 
-def _finish_stream(
-    cursor: Cursor, header: Header, packed_header: bytes, chunks: list[Chunk]
-) -> Header:
-    start = cursor.offset
-    cursor.take(1)
-    trim = cursor.varint()
-    _check_record(cursor, packed_header, len(chunks), 0, start)
-    return with_length(header, sum(chunk.n_frames for chunk in chunks), trim)
+def take_payload(cursor: Cursor, header: Header, n_frames: int) -> bytes:
+    """Return the payload at the cursor, its length first."""
+    length = cursor.varint()
+    if length > max_payload_bytes(header, n_frames):
+        raise LimitError(f"{length} bytes are declared for {n_frames} frames")
+    return cursor.take(length)
 
 
-def _check_record(
-    cursor: Cursor, packed_header: bytes, index: int, channel: int, start: int
-) -> None:
-    record = cursor.data[start : cursor.offset]
-    if cursor.unsigned(CRC_BYTES) != _record_crc(packed_header, index, channel, record):
-        raise CorruptError(
-            f"checksum of chunk {index} does not match (at byte {start})",
-            hint="the file is damaged; copy it again",
-        )
-
-
-def _record_crc(packed_header: bytes, index: int, channel: int, record: bytes) -> int:
-    """CRC-16 of a record, started from its place and its file's header checksum.
+def place_crc(packed_header: bytes, index: int, channel: int) -> int:
+    """CRC-16 that a record's own starts from: its place and its file's header checksum.
 
     A record that is moved within a file, or into another one, does not match.
     """
     place = packed_header[-CRC_BYTES:] + index.to_bytes(4, "big") + bytes([channel])
-    return crc_hqx(record, crc_hqx(place, 0xFFFF))
+    return crc_hqx(place, 0xFFFF)
 
 
-def _max_payload_bytes(header: Header, n_frames: int) -> int:
+def max_payload_bytes(header: Header, n_frames: int) -> int:
+    """Limit on a payload, so that a reader need not trust its length."""
     return n_frames * header.n_latent * MAX_SYMBOL_BYTES + 8

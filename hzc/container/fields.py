@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from hzc.errors import CorruptError, LimitError, TruncatedError
 
 MAX_VARINT_BYTES = 5
 
 
-class Cursor:
-    """Reads fields from bytes and never past their end."""
+class Readable(Protocol):
+    """What bytes are read from: a file, a pipe, or bytes in memory."""
 
-    def __init__(self, data: bytes) -> None:
-        """Start at the first byte."""
-        self.data, self.offset = data, 0
+    def read(self, n_bytes: int, /) -> bytes:
+        """Return up to n_bytes; none at the end."""
+
+
+class Cursor:
+    """Reads fields in order and never past the end of the stream."""
+
+    def __init__(self, stream: Readable) -> None:
+        """Start where the stream stands."""
+        self._stream = stream
+        self.offset = 0
+        """Bytes taken so far."""
+        self.marked = bytearray()
+        """Bytes taken since the last `mark`."""
+
+    def mark(self) -> None:
+        """Start to collect what is taken, for a checksum."""
+        self.marked.clear()
+
+    def take_up_to(self, n_bytes: int) -> bytes:
+        """Return the next bytes, fewer where the stream ends."""
+        piece = b""
+        while len(piece) < n_bytes and (more := self._stream.read(n_bytes - len(piece))):
+            piece += more
+        self.offset += len(piece)
+        self.marked += piece
+        return piece
 
     def take(self, n_bytes: int) -> bytes:
         """Return the next bytes, or raise TruncatedError."""
         end = self.offset + n_bytes
-        if end > len(self.data):
+        piece = self.take_up_to(n_bytes)
+        if len(piece) < n_bytes:
             raise TruncatedError(
-                f"truncated (found {len(self.data)} bytes, at least {end} needed)",
-                hint="the file was cut off; copy it again",
+                f"truncated (found {self.offset} bytes, at least {end} needed)",
+                hint="the file was cut off; copy it again, or try --salvage",
             )
-        piece = self.data[self.offset : end]
-        self.offset = end
         return piece
 
     def unsigned(self, n_bytes: int = 1) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from binascii import crc_hqx
 from dataclasses import dataclass, replace
+from io import BytesIO
 
 from hzc.container.fields import Cursor, varint
 from hzc.errors import CorruptError, LimitError, NotHzcError, VersionError
@@ -25,6 +26,7 @@ MAX_SAMPLE_RATE_HZ = 768_000
 MAX_STEP_INDEX = 64
 """Global step indexes are -64 … 64: steps from 2^-8 to 2^8 times the learned ones."""
 MAX_GAIN_HALF_DB = 120
+"""Gains are told in half decibels, -60 dB … 60 dB."""
 FLAG_STREAMED = 0b0001
 FLAG_EXPLICIT_STEPS = 0b0010
 RESERVED_FLAGS = 0b1100
@@ -35,7 +37,7 @@ SAMPLE_RATES_HZ = (
 )  # fmt: skip
 """Sample rate of each rate code; code 0 is followed by the rate itself, code 15 is reserved."""
 
-FIXED_BYTES = 11
+FIXED_BYTES = 10
 CRC_BYTES = 2
 
 
@@ -59,8 +61,6 @@ class Header:
     """1 … 16."""
     step_index: int = 0
     """The learned steps are multiplied by 2^(step_index / 8); -64 … 64."""
-    gain_half_db: int = 0
-    """Gain applied before analysis, in half decibels; -120 … 120."""
     step_offsets: tuple[int, ...] | None = None
     """Per-dimension addition to `step_index`, or None; each sum stays in -64 … 64."""
 
@@ -101,7 +101,6 @@ def pack_header(header: Header) -> bytes:
     out += header.fingerprint.to_bytes(2, "big")
     out.append(code << 4 | (header.n_channels - 1))
     out += header.step_index.to_bytes(1, "big", signed=True)
-    out += header.gain_half_db.to_bytes(1, "big", signed=True)
     out.append(header.n_latent)
     if not known:
         out += header.sample_rate_hz.to_bytes(4, "big")
@@ -119,20 +118,21 @@ def read_header(data: bytes) -> tuple[Header, int]:
     Raises:
         FormatError: see the classes under it.
     """
-    cursor = Cursor(data)
+    cursor = Cursor(BytesIO(data))
     header = take_header(cursor)
     return header, cursor.offset
 
 
 def take_header(cursor: Cursor) -> Header:
     """Return the header at the cursor, its checksum verified."""
-    data = cursor.data
-    if data[: len(MAGIC)] != MAGIC[: len(data)] or not data:
+    cursor.mark()
+    magic = cursor.take_up_to(len(MAGIC))
+    if not magic or magic != MAGIC[: len(magic)]:
         raise NotHzcError(
-            "not a .hzc file (wrong magic number)" if data else "not a .hzc file (it is empty)",
+            "not a .hzc file (wrong magic number)" if magic else "not a .hzc file (it is empty)",
             hint="hzc decode reads files made by hzc encode",
         )
-    cursor.take(len(MAGIC))
+    cursor.take(len(MAGIC) - len(magic))
     version, flags = divmod(cursor.unsigned(), 16)
     if version != VERSION or flags & RESERVED_FLAGS:
         raise VersionError(
@@ -142,7 +142,7 @@ def take_header(cursor: Cursor) -> Header:
     model_id = cursor.unsigned()
     fingerprint = cursor.unsigned(2)
     code, channels = divmod(cursor.unsigned(), 16)
-    step_index, gain_half_db, n_latent = cursor.signed(), cursor.signed(), cursor.unsigned()
+    step_index, n_latent = cursor.signed(), cursor.unsigned()
     if code >= len(SAMPLE_RATES_HZ):
         raise VersionError(f"sample rate code {code} is reserved", hint="update hzc")
     rate = SAMPLE_RATES_HZ[code] or cursor.unsigned(4)
@@ -152,8 +152,8 @@ def take_header(cursor: Cursor) -> Header:
     n_frames = trim = None
     if not flags & FLAG_STREAMED:
         n_frames, trim = cursor.varint(), cursor.varint()
-    covered = cursor.offset
-    if cursor.unsigned(CRC_BYTES) != crc_hqx(data[:covered], 0xFFFF):
+    expected = crc_hqx(cursor.marked, 0xFFFF)
+    if cursor.unsigned(CRC_BYTES) != expected:
         raise CorruptError("header checksum does not match", hint="the file is damaged")
     if code == 0 and rate in SAMPLE_RATES_HZ[1:]:
         raise CorruptError(f"sample rate {rate} Hz must be given by its code")
@@ -166,7 +166,6 @@ def take_header(cursor: Cursor) -> Header:
         sample_rate_hz=rate,
         n_channels=channels + 1,
         step_index=step_index,
-        gain_half_db=gain_half_db,
         step_offsets=offsets,
     )
     if n_frames is not None and trim is not None:
@@ -204,7 +203,6 @@ def check_header(header: Header) -> None:
         ("sample rate", header.sample_rate_hz, MIN_SAMPLE_RATE_HZ, MAX_SAMPLE_RATE_HZ),
         ("channels", header.n_channels, 1, MAX_CHANNELS),
         ("step index", header.step_index, -MAX_STEP_INDEX, MAX_STEP_INDEX),
-        ("gain", header.gain_half_db, -MAX_GAIN_HALF_DB, MAX_GAIN_HALF_DB),
     )
     for name, value, low, high in ranges:
         if not low <= value <= high:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
-from hzc.errors import WeightsError
+from hzc.errors import LatentError, WeightsError
 from hzc.model.transforms import Analysis, Synthesis
+from hzc.model.windows import FloatArray
 from hzc.modelfile import ModelFile
 
 N = TypeVar("N", bound=nn.Module)
@@ -39,3 +41,17 @@ def _filled(network: N, file: ModelFile, prefix: str, device: str) -> N:
     except RuntimeError as error:
         raise WeightsError(f"weights do not fit the config ({error})", path=file.path) from error
     return network.to(device).eval()
+
+
+def run(network: nn.Module, x: FloatArray, device: str) -> FloatArray:
+    """Run a transform on float32 [channel, …].
+
+    Raises:
+        LatentError: it gave NaN or infinity.
+    """
+    with torch.inference_mode():
+        out: torch.Tensor = network(torch.from_numpy(np.ascontiguousarray(x)).to(device))
+    result: FloatArray = out.cpu().numpy()
+    if not np.isfinite(result).all():
+        raise LatentError("the network gave a value that is not finite")
+    return result

@@ -1,0 +1,87 @@
+"""Files joined and cut at the borders of chunks: no symbol is touched, only places change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hzc.container.chunks import Chunk, Container, pack, pack_chunk, pack_end
+from hzc.container.header import CHUNK_FRAMES, FRAME_RATE_HZ, Header, pack_header
+from hzc.errors import IncompatibleError, OutOfRangeError
+
+LIKE_FIELDS = (
+    "model_id", "fingerprint", "n_latent", "sample_rate_hz", "n_channels", "step_index",
+    "step_offsets",
+)  # fmt: skip
+"""What files must have in common to be joined."""
+
+
+def joined(files: Sequence[Container]) -> bytes:
+    """Return one file that holds the chunks of several, in order.
+
+    Every file but the last ends at the end of its last frame: up to 1/8 s of the silence that its
+    encoder filled the frame with stays in.
+
+    Raises:
+        IncompatibleError: two files differ in model, step, sample rate or channels.
+    """
+    first = files[0].header
+    for index, file in enumerate(files[1:], 2):
+        for name in LIKE_FIELDS:
+            one, other = getattr(first, name), getattr(file.header, name)
+            if one != other:
+                raise IncompatibleError(
+                    f"file {index} has {name.replace('_', ' ')} {other}, file 1 has {one}",
+                    hint="decode both, join the audio, and encode it again",
+                )
+    last = files[-1].header
+    assert last.n_frames is not None
+    assert last.n_samples is not None
+    rate_hz = first.sample_rate_hz
+    trim = last.n_frames * rate_hz // FRAME_RATE_HZ - last.n_samples
+    return _packed(first, [chunk for file in files for chunk in file.chunks], trim)
+
+
+def cut(file: Container, start_s: float, end_s: float | None) -> tuple[bytes, float, float]:
+    """Return the chunks that lie between two times, as a file; and the times that it holds.
+
+    Args:
+        file: What to cut.
+        start_s: Moved back to the start of its chunk.
+        end_s: Moved on to the end of its chunk; None for the end of the file.
+
+    Raises:
+        OutOfRangeError: the file ends before `start_s`.
+    """
+    header = file.header
+    assert header.n_frames is not None
+    assert header.n_samples is not None
+    assert header.duration_s is not None
+    kept: list[Chunk] = []
+    at = first = 0
+    for chunk in file.chunks:
+        start, end = at / FRAME_RATE_HZ, (at + chunk.n_frames) / FRAME_RATE_HZ
+        if end > start_s and (end_s is None or start < end_s):
+            first = first if kept else at
+            kept.append(chunk)
+        at += chunk.n_frames
+    if not kept or start_s >= header.duration_s:
+        raise OutOfRangeError(f"nothing is left at {start_s:g} s")
+    has_last = kept[-1] is file.chunks[-1]
+    trim = header.n_frames * header.sample_rate_hz // FRAME_RATE_HZ - header.n_samples
+    last = first + sum(chunk.n_frames for chunk in kept)
+    until_s = header.duration_s if has_last else last / FRAME_RATE_HZ
+    return _packed(header, kept, trim if has_last else 0), first / FRAME_RATE_HZ, until_s
+
+
+def _packed(like: Header, chunks: Sequence[Chunk], trim: int) -> bytes:
+    """Return a file of the chunks; streamed where short chunks lie between others."""
+    n_frames = sum(chunk.n_frames for chunk in chunks)
+    n_samples = n_frames * like.sample_rate_hz // FRAME_RATE_HZ - trim
+    header = replace(like, n_frames=n_frames, n_samples=n_samples)
+    if all(chunk.n_frames == CHUNK_FRAMES for chunk in chunks[:-1]):
+        return pack(header, chunks)
+    streamed = replace(like, n_frames=None, n_samples=None)
+    head = pack_header(streamed)
+    body = [pack_chunk(streamed, head, index, chunk) for index, chunk in enumerate(chunks)]
+    return head + b"".join(body) + pack_end(streamed, head, len(chunks), n_frames, n_samples)
