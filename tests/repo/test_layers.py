@@ -24,6 +24,7 @@ LAW: dict[str, tuple[str, ...]] = {
     "hzc.prior": ("hzc.entropy", "hzc.errors", "numpy"),
     "hzc.quantize": ("hzc.entropy", "hzc.errors", "numpy"),
     "hzc.audio": ("hzc.container", "hzc.errors", "numpy", "soundfile", "soxr"),
+    "hzc.streams": ("hzc.audio", "hzc.blocks", "hzc.errors"),
     "hzc.files": ("hzc.errors",),
     "hzc.rate": ("hzc.container",),
     "hzc.registry": ("hzc.errors",),
@@ -64,7 +65,7 @@ the package's own names only. `~` allows the import inside functions and for typ
 WITHOUT_TORCH = (
     "hzc", "hzc.audio", "hzc.cli", "hzc.container", "hzc.entropy", "hzc.errors", "hzc.files",
     "hzc.model.config", "hzc.model.windows", "hzc.modelfile", "hzc.prior", "hzc.quantize",
-    "hzc.rate", "hzc.registry",
+    "hzc.rate", "hzc.registry", "hzc.streams",
     *(f"hzc.cli.{name}" for name in (
         "batch", "bitrate", "decode", "encode", "info", "models", "options", "progress", "report",
         "train",
