@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 
 from hzc import prior as prior_module
 from hzc import registry
-from hzc.container import Header
+from hzc.container import FRAME_RATE_HZ, MAX_STEP_INDEX, Header
 from hzc.errors import DesyncError, UnknownModelError, WeightsError
 from hzc.model.config import ModelConfig
 from hzc.prior import Prior
@@ -38,6 +38,20 @@ class ModelFile:
     default_step_index: int
     config: ModelConfig
     metadata: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        """Refuse what the header of a file could not tell, and frames of another length."""
+        if not 1 <= self.model_id <= 255:
+            raise WeightsError(f"model id {self.model_id} (expected 1 … 255)")
+        if abs(self.default_step_index) > MAX_STEP_INDEX:
+            raise WeightsError(
+                f"default step index {self.default_step_index} (expected ±{MAX_STEP_INDEX})"
+            )
+        hop_length, rate_hz = self.config.hop_length, self.config.sample_rate_hz
+        if hop_length * FRAME_RATE_HZ != rate_hz:
+            raise WeightsError(
+                f"hop length {hop_length} at {rate_hz} Hz (expected {rate_hz / FRAME_RATE_HZ:g})"
+            )
 
     def arrays(self, prefix: str) -> dict[str, npt.NDArray[Any]]:
         """Return the arrays whose names start with `prefix`, the prefix taken off.
@@ -65,11 +79,18 @@ class ModelFile:
                 hint="use the release of hzc, or the weights, that made the file",
             )
 
-    def _array(self, name: str) -> npt.NDArray[Any]:
-        found = self.arrays(name)
-        if "" not in found:
+    def _positive(self, name: str) -> npt.NDArray[np.float32]:
+        stored = self.arrays(name)
+        if "" not in stored:
             raise WeightsError(f"the weights lack {name}", path=self.path)
-        return found[""]
+        array = stored[""].astype(np.float32)
+        if not (array.size and (np.isfinite(array) & (array > 0)).all()):
+            raise WeightsError(f"{name} is not finite and positive throughout", path=self.path)
+        return array
+
+    def _expect(self, what: str, found: object, expected: object) -> None:
+        if found != expected:
+            raise WeightsError(f"{what} is {found} (expected {expected})", path=self.path)
 
     @cached_property
     def prior(self) -> Prior:
@@ -78,25 +99,34 @@ class ModelFile:
         try:
             fields = {name: arrays[name] for name in (*prior_module.ARRAYS, "tables")}
             layer1, layer2, mean, scale = self.metadata["prior_shifts"]
-            return Prior(**fields, shifts=(layer1, layer2, mean, scale))
+            prior = Prior(**fields, shifts=(layer1, layer2, mean, scale))
         except (KeyError, TypeError, ValueError) as error:
             raise WeightsError(f"the prior is incomplete ({error})", path=self.path) from error
         except WeightsError as error:
             error.path = self.path
             raise
+        self._expect("the prior's n_latent", prior.n_latent, self.config.n_latent)
+        return prior
 
     @cached_property
     def base_step(self) -> npt.NDArray[np.float32]:
         """Learned step of every dimension, float32 [D], > 0, latent units."""
-        return np.asarray(self._array("base_step"), dtype=np.float32)
+        step = self._positive("base_step")
+        self._expect("the shape of base_step", step.shape, (self.config.n_latent,))
+        return step
 
     @cached_property
     def mixtures(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Scales (in steps) and weights of the Gaussians that the tables were made from.
 
-        float32 [n_scales, n_widths] each. They decide no bits: only the KL figure uses them.
+        float32 [n_scales, n_widths] each, > 0. They decide no bits: only the KL figure uses them.
         """
-        return self._array("mixture_scales"), self._array("mixture_weights")
+        scales, weights = self._positive("mixture_scales"), self._positive("mixture_weights")
+        n_scales = len(self.prior.tables)
+        shape = (n_scales, scales.size // n_scales)
+        self._expect("the shape of mixture_scales", scales.shape, shape)
+        self._expect("the shape of mixture_weights", weights.shape, shape)
+        return scales, weights
 
 
 def open_model(name_or_path: str | PathLike[str] | None = None) -> ModelFile:

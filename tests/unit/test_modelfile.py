@@ -225,6 +225,30 @@ def test_open_model_with_an_impossible_field_raises(tmp_path, arrays, changes):
     assert caught.value.path == path
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_id": 0}, r"model id 0 \(expected 1 … 255\)"),
+        ({"model_id": 256}, r"model id 256 \(expected 1 … 255\)"),
+        ({"default_step_index": -65}, r"default step index -65 \(expected ±64\)"),
+        (
+            {"config": {**METADATA["config"], "stft_hop": 125}},
+            r"hop length 1000 at 16000 Hz \(expected 2000\)",
+        ),
+        (
+            {"config": {**METADATA["config"], "sample_rate_hz": 24_000}},
+            r"hop length 2000 at 24000 Hz \(expected 3000\)",
+        ),
+    ],
+)
+def test_open_model_that_files_cannot_be_made_with_raises(tmp_path, arrays, changes, message):
+    path = write(tmp_path / "m.safetensors", arrays, {**METADATA, **changes})
+    with pytest.raises(WeightsError, match=message) as caught:
+        open_model(path)
+    assert caught.value.path == path
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("metadata", [[], None, "text", 5])
 def test_open_model_with_metadata_that_is_no_object_raises(tmp_path, arrays, metadata):
     path = write(tmp_path / "m.safetensors", arrays, metadata)
@@ -253,6 +277,44 @@ def test_model_without_an_array_raises(tmp_path, arrays, name):
     file = open_model(write(tmp_path / "m.safetensors", arrays))
     with pytest.raises(WeightsError, match=f"lack {name}"):
         _ = file.base_step, file.mixtures
+
+
+def test_prior_for_another_number_of_dimensions_raises(tmp_path, tiny_prior, write_tiny_model):
+    path = write_tiny_model(tmp_path / "m.safetensors", tiny_prior(1, n_groups=4, group_size=4))
+    with pytest.raises(WeightsError, match=r"n_latent is 16 \(expected 32\)") as caught:
+        _ = open_model(path).prior
+    assert caught.value.path == path
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
+@pytest.mark.parametrize("name", ["base_step", "mixture_scales", "mixture_weights"])
+def test_array_with_a_value_that_is_not_finite_and_positive_raises(tmp_path, arrays, name, value):
+    arrays[name].flat[1] = value
+    file = open_model(write(tmp_path / "m.safetensors", arrays))
+    with pytest.raises(WeightsError, match=f"{name} is not finite and positive") as caught:
+        _ = file.base_step, file.mixtures
+    assert caught.value.path == file.path
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("base_step", (31,)),
+        ("base_step", (32, 1)),
+        ("base_step", (1,)),
+        ("mixture_scales", (5, 1)),
+        ("mixture_scales", (6,)),
+        ("mixture_scales", (6, 2)),
+        ("mixture_weights", (7, 1)),
+        ("mixture_weights", (6, 1, 1)),
+    ],
+)
+def test_array_of_another_shape_raises(tmp_path, arrays, name, shape):
+    arrays[name] = np.ones(shape, dtype=np.float32)
+    file = open_model(write(tmp_path / "m.safetensors", arrays))
+    with pytest.raises(WeightsError, match=r"the shape of \w+ is .* \(expected") as caught:
+        _ = file.base_step, file.mixtures
+    assert caught.value.path == file.path
 
 
 @pytest.mark.parametrize("part", ["analysis", "synthesis"])
