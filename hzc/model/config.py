@@ -36,11 +36,6 @@ class ModelConfig:
         return self.stft_hop * prod(self.strides)
 
     @property
-    def frame_rate_hz(self) -> float:
-        """Latent frames per second."""
-        return self.sample_rate_hz / self.hop_length
-
-    @property
     def n_bins(self) -> int:
         """Bins of one spectrum."""
         return self.n_fft // 2 + 1
