@@ -52,7 +52,11 @@ def run(config: str, run_dir: str | None) -> None:
     from hzc.train.config import load_config
     from hzc.train.loop import Trainer
 
-    Trainer(load_config(config), _run_dir(config, run_dir)).run()
+    settings = load_config(config)
+    trainer = Trainer(settings, _run_dir(config, run_dir))
+    for part in trainer.fresh_parts:
+        click.echo(f"{part}: starts fresh, {settings.init_from} has none that fits", err=True)
+    trainer.run()
 
 
 @command.command("prior")
@@ -60,19 +64,20 @@ def run(config: str, run_dir: str | None) -> None:
 @_run
 def prior(config: str, run_dir: str | None) -> None:
     """Fit the integer prior on the symbols of a finished run."""
+    from hzc.train.checkpoint import load_averages
     from hzc.train.config import load_config
     from hzc.train.data import load_corpus
-    from hzc.train.export import PRIOR_FILE, save_prior
-    from hzc.train.latents import checkpoint_weights, collect
+    from hzc.train.export import save_prior
+    from hzc.train.latents import collect
     from hzc.train.prior import FrameSampler, fit_prior
 
     settings, folder = load_config(config), _run_dir(config, run_dir)
-    weights = checkpoint_weights(folder / "checkpoint.pt")
-    corpus = load_corpus(settings.data, sample_rate_hz=16_000)
-    latents, starts = collect(weights, settings, corpus)
+    averages = load_averages(folder, settings)
+    corpus = load_corpus(settings.data, settings.model_config.sample_rate_hz)
+    latents, starts = collect(averages.weights, settings, corpus)
     fitted = fit_prior(FrameSampler(latents, starts, settings.prior), settings.seed)
-    save_prior(fitted, folder / PRIOR_FILE)
-    click.echo(f"{folder / PRIOR_FILE}  fingerprint {fitted.prior.fingerprint:04x}", err=True)
+    path = save_prior(fitted, folder, averages.step)
+    click.echo(f"{path}  fingerprint {fitted.prior.fingerprint:04x}", err=True)
 
 
 @command.command("export")
@@ -92,12 +97,13 @@ def export(
 ) -> None:  # fmt: skip
     """Write the weight file and its registry entry, with the measured rate."""
     from hzc.train.config import load_config
-    from hzc.train.export import Target, recordings_in
+    from hzc.train.data import find_audio
+    from hzc.train.export import Target
     from hzc.train.export import export as write
 
     if not Path(folder).is_dir():
         raise TrainingError("no such folder", path=folder)
     target = Target(model_id, name, Path(folder), kbps, replace, label or Path(measure_on).name)
-    recordings = recordings_in(measure_on)
+    recordings = find_audio([measure_on])
     spec = write(load_config(config), _run_dir(config, run_dir), target, recordings)
     click.echo(f"{spec.name}: {spec.measured_kbps:.3f} kbps, sha256 {spec.sha256}", err=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from hzc.errors import TrainingError
+from hzc.model.config import CONFIGS, ModelConfig
 
 T = TypeVar("T")
 
@@ -44,6 +46,11 @@ class OptimiserConfig:
     betas: tuple[float, float] = (0.9, 0.99)
     clip_norm: float = 5.0
     ema_decay: float = 0.999
+
+    def __post_init__(self) -> None:
+        """Refuse an optimiser that is not known."""
+        if self.name not in ("adamw", "muon"):
+            raise TrainingError(f"unknown optimiser {self.name!r}", hint="known: adamw, muon")
 
 
 @dataclass(frozen=True)
@@ -118,42 +125,102 @@ class TrainConfig:
     distortion: DistortionConfig = field(default_factory=DistortionConfig)
     prior: PriorConfig = field(default_factory=PriorConfig)
 
+    def __post_init__(self) -> None:
+        """Refuse a model that is not known, and groups that do not divide its latent."""
+        if self.model not in CONFIGS:
+            raise TrainingError(f"unknown model {self.model!r}", hint=f"known: {sorted(CONFIGS)}")
+        n_latent, n_groups = self.model_config.n_latent, self.prior.n_groups
+        if n_groups < 1 or n_latent % n_groups:
+            raise TrainingError(
+                f"prior.n_groups is {n_groups} (expected a divisor of the latent's {n_latent} "
+                "dimensions)"
+            )
 
-_SECTIONS = {
-    "data": DataConfig,
-    "optimiser": OptimiserConfig,
-    "rate": RateConfig,
-    "distortion": DistortionConfig,
-    "prior": PriorConfig,
+    @property
+    def model_config(self) -> ModelConfig:
+        """Sizes of the transforms."""
+        return CONFIGS[self.model]
+
+
+_EXPECTED: dict[object, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    str | None: "text",
+    dict[str, float]: "a table of numbers",
+    tuple[str, ...]: "a list of texts",
+    tuple[int, ...]: "a list of whole numbers",
+    tuple[int, int]: "a list of two whole numbers",
+    tuple[float, float]: "a list of two numbers",
 }
-
-
-def _build(cls: type[T], values: dict[str, Any], where: str) -> T:
-    if not isinstance(values, dict):
-        raise TrainingError(f"{where} is not a section of settings")
-    names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-    if unknown := set(values) - names:
-        raise TrainingError(
-            f"unknown setting {sorted(unknown)} in {where}", hint=f"known: {sorted(names)}"
-        )
-    frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    try:
-        return cls(**frozen)
-    except TypeError as error:
-        raise TrainingError(f"incomplete section {where} ({error})") from error
+"""What the settings of each type are in TOML."""
 
 
 def load_config(path: str | Path) -> TrainConfig:
     """Return the configuration in a TOML file.
 
     Raises:
-        TrainingError: the file cannot be read, or names an unknown or incomplete setting.
+        TrainingError: the file cannot be read, lacks a setting, or has one that is unknown, of the
+            wrong type or impossible.
     """
     try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise TrainingError(f"cannot read the configuration ({error})", path=path) from error
-    for name, cls in _SECTIONS.items():
-        if name in values:
-            values[name] = _build(cls, values[name], f"[{name}]")
-    return _build(TrainConfig, values, str(path))
+    try:
+        return _section(TrainConfig, table, "")
+    except TrainingError as error:
+        error.path = path
+        raise
+
+
+def _section(cls: type[T], table: object, name: str, default: T | None = None) -> T:
+    """Return the section called `name`; what it leaves out is as in `default`."""
+    where = f"[{name}]" if name else "the configuration"
+    if not isinstance(table, dict):
+        raise TrainingError(f"{where} is not a section of settings")
+    kinds = get_type_hints(cls)
+    if unknown := sorted(set(table) - set(kinds)):
+        raise TrainingError(f"unknown setting {unknown} in {where}", hint=f"known: {sorted(kinds)}")
+    values = dict(vars(default)) if default else _defaults(cls)
+    for key, value in table.items():
+        full = f"{name}.{key}" if name else key
+        values[key] = _setting(kinds[key], value, full, values.get(key))
+    if missing := sorted(set(kinds) - set(values)):
+        raise TrainingError(f"{where} lacks {missing}")
+    return cls(**values)
+
+
+def _defaults(cls: type[Any]) -> dict[str, Any]:
+    """Return the settings that a section may leave out."""
+    plain = {f.name: f.default for f in fields(cls) if f.default is not MISSING}
+    made = {f.name: f.default_factory() for f in fields(cls) if f.default_factory is not MISSING}
+    return plain | made
+
+
+def _setting(kind: Any, value: Any, name: str, default: Any) -> Any:
+    """Return the setting called `name`, a section or a single value."""
+    if isinstance(kind, type) and is_dataclass(kind):
+        return _section(kind, value, name, default)
+    try:
+        return _converted(kind, value)
+    except (TypeError, ValueError):
+        raise TrainingError(f"{name} is {value!r} (expected {_EXPECTED[kind]})") from None
+
+
+def _converted(kind: Any, value: Any) -> Any:
+    """Return a TOML value as the given type; raise TypeError or ValueError where it is none."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is UnionType:
+        return _converted(parts[0], value)
+    if origin is dict and isinstance(value, dict):
+        return {key: _converted(parts[1], item) for key, item in value.items()}
+    if origin is tuple and isinstance(value, list):
+        kinds = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
+        return tuple(_converted(*pair) for pair in zip(kinds, value, strict=True))
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:  # `bool` is an `int` to isinstance
+        raise TypeError
+    return value

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
 from hzc import audio
-from hzc.errors import HzcError, TrainingError
+from hzc.errors import HzcError, TrainingError, UnsupportedAudioError
 from hzc.train.config import DataConfig
+from hzc.train.files import replacing
 
 FloatArray = npt.NDArray[np.float32]
+
+CacheKey = dict[str, Any]
+"""Arrays that tell what was decoded: names, sizes in bytes and times in ns, and to which rate."""
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"})
 
@@ -29,18 +34,13 @@ class Corpus:
     """[n_files + 1] sample offsets."""
     names: tuple[str, ...]
 
-    @property
-    def n_samples(self) -> int:
-        """Samples in the corpus."""
-        return int(self.starts[-1])
-
     def files(self) -> Iterator[tuple[str, npt.NDArray[np.int16]]]:
         """Yield name and int16 [sample] of every file."""
         for name, start, end in zip(self.names, self.starts[:-1], self.starts[1:], strict=True):
             yield name, self.samples[start:end]
 
 
-def find_audio(folders: tuple[str, ...]) -> list[Path]:
+def find_audio(folders: Sequence[str]) -> list[Path]:
     """Return every audio file under the folders, sorted.
 
     Raises:
@@ -53,7 +53,9 @@ def find_audio(folders: tuple[str, ...]) -> list[Path]:
         if path.suffix.lower() in AUDIO_SUFFIXES
     )
     if not found:
-        raise TrainingError(f"no audio under {list(folders)}", hint="check data.folders")
+        raise TrainingError(
+            f"no audio under {list(folders)}", hint=f"known: {' '.join(sorted(AUDIO_SUFFIXES))}"
+        )
     return found
 
 
@@ -61,32 +63,61 @@ def load_corpus(config: DataConfig, sample_rate_hz: int) -> Corpus:
     """Return all audio under `config.folders`, mono at `sample_rate_hz`, from the cache if it fits.
 
     Raises:
-        TrainingError: no audio was found, or none of it could be read.
+        TrainingError: no audio was found, or a file of it could not be read.
     """
     paths = find_audio(config.folders)
-    names = tuple(str(path) for path in paths)
-    cache = Path(config.cache) if config.cache else None
-    index = cache.with_suffix(".npz") if cache else None
-    if cache and index and cache.exists() and index.exists():
-        stored = np.load(index)
-        if tuple(stored["names"]) == names and int(stored["rate"]) == sample_rate_hz:
-            return Corpus(np.load(cache), stored["starts"], names)
-    pieces = []
-    for path in tqdm(paths, desc="read", unit="file", disable=None):
-        try:
-            source = audio.mixed(audio.open_source(path))
-            blocks = audio.resampled(source.blocks(), 1, source.sample_rate_hz, sample_rate_hz)
-            mono = audio.joined(blocks)[0]
-        except HzcError as error:
-            raise TrainingError(str(error), hint="remove the file from the data folder") from error
-        pieces.append(np.clip(np.rint(mono * 32768.0), -32768, 32767).astype(np.int16))
+    stamps = [(stat.st_size, stat.st_mtime_ns) for stat in map(Path.stat, paths)]
+    key: CacheKey = {
+        "names": np.array([str(path) for path in paths]),
+        "stamps": np.array(stamps, dtype=np.int64),
+        "rate": np.array(sample_rate_hz),
+    }
+    cache = Path(config.cache).with_suffix(".npy") if config.cache else None
+    if cache and (kept := _from_cache(cache, key)):
+        return kept
+    bar = tqdm(paths, desc="read", unit="file", disable=None)
+    pieces = [_read(path, sample_rate_hz) for path in bar]
     starts = np.cumsum([0, *(len(piece) for piece in pieces)], dtype=np.int64)
-    corpus = Corpus(np.concatenate(pieces), starts, names)
-    if cache and index:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        np.save(cache, corpus.samples)
-        np.savez(index, names=np.array(names), starts=starts, rate=sample_rate_hz)
+    corpus = Corpus(np.concatenate(pieces), starts, tuple(key["names"].tolist()))
+    if cache:
+        _to_cache(cache, key, corpus)
     return corpus
+
+
+def _read(path: Path, sample_rate_hz: int) -> npt.NDArray[np.int16]:
+    """Return the samples of a file, int16 [sample]."""
+    try:
+        source = audio.mixed(audio.open_source(path))
+        blocks = audio.resampled(source.blocks(), 1, source.sample_rate_hz, sample_rate_hz)
+        if not (heard := [block for block in blocks if block.size]):
+            raise UnsupportedAudioError("the recording has no samples", path=path)
+    except HzcError as error:
+        raise TrainingError(str(error), hint="remove the file from the data folder") from error
+    whole = np.rint(np.concatenate(heard, axis=1)[0] * 32768.0)
+    samples: npt.NDArray[np.int16] = np.clip(whole, -32768, 32767).astype(np.int16)
+    return samples
+
+
+def _from_cache(path: Path, key: CacheKey) -> Corpus | None:
+    """Return the corpus that was kept under this key, None where there is none."""
+    index = path.with_suffix(".npz")
+    if not (path.exists() and index.exists()):
+        return None
+    with np.load(index) as stored:
+        # Early caches have no stamps: for them the names must do.
+        if not all(np.array_equal(stored.get(name, value), value) for name, value in key.items()):
+            return None
+        return Corpus(np.load(path), stored["starts"], tuple(key["names"].tolist()))
+
+
+def _to_cache(path: Path, key: CacheKey, corpus: Corpus) -> None:
+    """Keep the corpus; the index goes first and comes last, so it never tells of other samples."""
+    index = path.with_suffix(".npz")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    index.unlink(missing_ok=True)
+    np.save(path, corpus.samples)
+    with replacing(index) as partial:
+        np.savez(partial, starts=corpus.starts, **key)
 
 
 class Crops:

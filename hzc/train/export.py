@@ -11,19 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from torch import Tensor
 
 from hzc import audio, container, rate
 from hzc.codec import Codec
 from hzc.errors import TrainingError
-from hzc.model.config import CONFIGS
 from hzc.modelfile import open_model, save_model
 from hzc.prior import ARRAYS, Prior
 from hzc.rate import Rate
 from hzc.registry import PRIVATE_IDS, ModelSpec
 from hzc.train import tables
+from hzc.train.checkpoint import load_averages
 from hzc.train.config import TrainConfig
-from hzc.train.data import find_audio
-from hzc.train.latents import base_step, checkpoint_weights, split_weights
+from hzc.train.files import replacing
+from hzc.train.latents import base_step, split_weights
 from hzc.train.prior import FittedPrior
 
 PRIOR_FILE = "prior.npz"
@@ -44,25 +46,43 @@ class Target:
     """How the registry calls the recordings that the rate is measured on."""
 
 
-def save_prior(fitted: FittedPrior, path: Path) -> None:
-    """Keep an integer prior between the stages of a run."""
+def save_prior(fitted: FittedPrior, run: Path, step: int) -> Path:
+    """Keep an integer prior between the stages of a run; return where.
+
+    Args:
+        fitted: The prior.
+        run: Folder of the run.
+        step: Of the checkpoint that it was fitted on.
+    """
     arrays = {name: getattr(fitted.prior, name) for name in (*ARRAYS, "tables")}
-    shifts = np.array(fitted.prior.shifts)
-    np.savez(path, shifts=shifts, mixtures=fitted.mixtures, **arrays)
+    arrays |= {"shifts": np.array(fitted.prior.shifts), "mixtures": fitted.mixtures}
+    path = run / PRIOR_FILE
+    with replacing(path) as partial:
+        np.savez(partial, step=step, **arrays)
+    return path
 
 
-def load_prior(path: Path) -> FittedPrior:
+def load_prior(run: Path, step: int) -> FittedPrior:
     """Return what `save_prior` kept.
 
     Raises:
-        TrainingError: the file is missing.
+        TrainingError: there is none, or it was fitted on the checkpoint of another step.
     """
+    path = run / PRIOR_FILE
     try:
         stored = np.load(path)
     except OSError as error:
         raise TrainingError(
             "no prior in this run", path=path, hint="run hzc train prior first"
         ) from error
+    # Early files do not tell the step.
+    fitted_at = int(stored.get("step", step))
+    if fitted_at != step:
+        raise TrainingError(
+            f"fitted at step {fitted_at}, but the checkpoint is of step {step}",
+            path=path,
+            hint="run hzc train prior again",
+        )
     a, b, c, d = (int(s) for s in stored["shifts"])
     prior = Prior(**{name: stored[name] for name in (*ARRAYS, "tables")}, shifts=(a, b, c, d))
     return FittedPrior(prior, stored["mixtures"])
@@ -72,52 +92,67 @@ def export(config: TrainConfig, run: Path, target: Target, recordings: Sequence[
     """Write `<name>.safetensors` and its entry in `registry.json`; return the entry.
 
     The default step index is the finest that stays at or under the target rate on `recordings`.
+    Both files are as they were where anything goes wrong.
 
     Raises:
         TrainingError: an unfinished run, or an id that another model has.
     """
-    weights = checkpoint_weights(run / "checkpoint.pt")
-    fitted = load_prior(run / PRIOR_FILE)
-    prior = fitted.prior
-    arrays = {f"analysis.{k}": v for k, v in split_weights(weights, "analysis.").items()}
-    arrays |= {f"synthesis.{k}": v for k, v in split_weights(weights, "synthesis.").items()}
-    arrays["base_step"] = base_step(weights)
+    averages = load_averages(run, config)
+    fitted = load_prior(run, averages.step)
+    arrays = _arrays(averages.weights, fitted)
+    path, registry = target.folder / f"{target.name}.safetensors", target.folder / "registry.json"
+    entries = _read_registry(registry, target)
+
+    def write(partial: Path, step_index: int) -> Codec:
+        metadata = {
+            "model_id": target.model_id, "name": target.name, "default_step_index": step_index,
+        }  # fmt: skip
+        save_model(partial, metadata, config.model_config, fitted.prior, arrays)
+        return Codec(open_model(partial))
+
+    # The inner one takes its place first: no entry is ever without its file.
+    with replacing(registry) as new_registry, replacing(path) as new_path:
+        step_index, measured = choose_step_index(write(new_path, 0), recordings, target.target_kbps)
+        write(new_path, step_index)
+        spec = ModelSpec(
+            model_id=target.model_id,
+            name=target.name,
+            file=path.name,
+            sha256=sha256(new_path.read_bytes()).hexdigest(),
+            fingerprint=fitted.prior.fingerprint,
+            n_latent=fitted.prior.n_latent,
+            n_parameters=_n_parameters(arrays, fitted.prior),
+            measured_kbps=round(measured.bitrate_kbps, 4),
+            measured_on=target.measured_on,
+            date=datetime.now(UTC).date().isoformat(),
+        )
+        kept = [e for e in entries["models"] if e["model_id"] != target.model_id]
+        entries["models"] = sorted([*kept, asdict(spec)], key=lambda e: e["model_id"])
+        new_registry.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+    return spec
+
+
+def _arrays(weights: dict[str, Tensor], fitted: FittedPrior) -> dict[str, npt.NDArray[Any]]:
+    """Return what a weight file holds beside the prior."""
     widths = np.outer(tables.scales(len(fitted.mixtures)), tables.RELATIVE_WIDTHS)
-    arrays["mixture_scales"] = widths.astype(np.float32)
-    arrays["mixture_weights"] = fitted.mixtures.astype(np.float32)
-    path = target.folder / f"{target.name}.safetensors"
-    metadata = {"model_id": target.model_id, "name": target.name}
-    entries = _read_registry(target.folder / "registry.json", target)
+    return {
+        f"{part}.{name}": array
+        for part in ("analysis", "synthesis")
+        for name, array in split_weights(weights, f"{part}.").items()
+    } | {
+        "base_step": base_step(weights),
+        "mixture_scales": widths.astype(np.float32),
+        "mixture_weights": fitted.mixtures.astype(np.float32),
+    }
 
-    def write(step_index: int) -> Codec:
-        values = {**metadata, "default_step_index": step_index}
-        save_model(path, values, CONFIGS[config.model], prior, arrays)
-        return Codec(open_model(path))
 
-    step_index, measured = choose_step_index(write(0), recordings, target.target_kbps)
-    write(step_index)
+def _n_parameters(arrays: dict[str, npt.NDArray[Any]], prior: Prior) -> dict[str, int]:
+    """Return how many parameters each part of a model has."""
     n_parameters = {
-        part: sum(v.size for k, v in arrays.items() if k.startswith(f"{part}."))
+        part: sum(array.size for name, array in arrays.items() if name.startswith(f"{part}."))
         for part in ("analysis", "synthesis")
     }
-    n_parameters["prior"] = sum(getattr(prior, name).size for name in ARRAYS)
-    spec = ModelSpec(
-        model_id=target.model_id,
-        name=target.name,
-        file=path.name,
-        sha256=sha256(path.read_bytes()).hexdigest(),
-        fingerprint=prior.fingerprint,
-        n_latent=prior.n_latent,
-        n_parameters=n_parameters,
-        measured_kbps=round(measured.bitrate_kbps, 4),
-        measured_on=target.measured_on,
-        date=datetime.now(UTC).date().isoformat(),
-    )
-    kept = [e for e in entries["models"] if e["model_id"] != target.model_id]
-    entries["models"] = sorted([*kept, asdict(spec)], key=lambda e: e["model_id"])
-    text = json.dumps(entries, indent=2) + "\n"
-    (target.folder / "registry.json").write_text(text, encoding="utf-8")
-    return spec
+    return n_parameters | {"prior": sum(getattr(prior, name).size for name in ARRAYS)}
 
 
 def _read_registry(path: Path, target: Target) -> dict[str, Any]:
@@ -162,11 +197,6 @@ def measure(codec: Codec, recordings: Sequence[Path], step_index: int) -> Rate:
     """Return the rate of recordings encoded one by one: all their file bytes over all seconds."""
     rates = []
     for path in recordings:
-        data = codec.encode_source(audio.open_source(path), step_index=step_index).data
+        data = codec.encoder.encode(audio.open_source(path), step_index=step_index).data
         rates.append(rate.measure(container.unpack(data), len(data)))
     return rate.total(rates)
-
-
-def recordings_in(folder: str) -> list[Path]:
-    """Return the audio files that the rate is measured on."""
-    return find_audio((folder,))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,8 @@ import torch
 from tqdm import tqdm
 
 from hzc import audio
-from hzc.codec import CORE_FRAMES, TARGET_LEVEL_DB
-from hzc.model.config import CONFIGS
+from hzc.encoder import CORE_FRAMES, MAX_GAIN_HALF_DB, gain_for
+from hzc.model.load import run
 from hzc.model.transforms import Analysis
 from hzc.model.windows import WindowPlan, run_windowed
 from hzc.train.config import TrainConfig
@@ -54,41 +53,31 @@ def collect(
         latents: float32 [frame, D], all recordings end to end.
         starts: First frame of each frame's recording, int64 [frame].
     """
-    model_config = CONFIGS[config.model]
-    analysis = Analysis(model_config).to(config.device).eval()
+    sizes = config.model_config
+    analysis = Analysis(sizes).to(config.device).eval()
     # Rounded to half precision like the weights that will be shipped.
     halves = {k: torch.from_numpy(v) for k, v in split_weights(weights, "analysis.").items()}
     analysis.load_state_dict(halves)
     step = base_step(weights)
-    plan = WindowPlan(
-        CORE_FRAMES, model_config.analysis_context_frames, model_config.hop_length, n_out=1
-    )
+    plan = WindowPlan(CORE_FRAMES, sizes.analysis_context_frames, sizes.hop_length, n_out=1)
     rng = np.random.default_rng(config.seed)
 
-    @torch.inference_mode()
-    def run(x: FloatArray) -> FloatArray:
-        y: torch.Tensor = analysis(torch.from_numpy(x).to(config.device))
-        return y.cpu().numpy()
+    def analyse(x: FloatArray) -> FloatArray:
+        return run(analysis, x, config.device)
 
     pieces: list[FloatArray] = []
     starts: list[npt.NDArray[np.int64]] = []
     n_frames = 0
     for _, samples in tqdm(list(corpus.files()), desc="analyse", unit="file", disable=None):
-        whole = len(samples) // model_config.hop_length * model_config.hop_length
-        x = samples[None, :whole].astype(np.float32) / np.float32(32768.0)
-        level_db = audio.survey(audio.array_source(x, model_config.sample_rate_hz)).level_db
-        gain_db = TARGET_LEVEL_DB - level_db + rng.uniform(-LEVEL_JITTER_DB, LEVEL_JITTER_DB)
+        x = samples[None].astype(np.float32) / np.float32(32768.0)
+        level_db = audio.survey(audio.array_source(x, sizes.sample_rate_hz)).level_db
+        gain_db = gain_for(level_db, MAX_GAIN_HALF_DB) / 2.0
+        gain_db += rng.uniform(-LEVEL_JITTER_DB, LEVEL_JITTER_DB)
         x *= np.float32(10.0 ** (gain_db / 20.0))
-        y = np.concatenate(list(run_windowed(run, iter([x]), plan)), axis=-1)[0].T / step
+        # Filled up to a whole frame, as in the codec.
+        whole = np.pad(x, ((0, 0), (0, -len(samples) % sizes.hop_length)))
+        y = np.concatenate(list(run_windowed(analyse, iter([whole]), plan)), axis=-1)[0].T / step
         pieces.append(y.astype(np.float32))
         starts.append(np.full(len(y), n_frames, dtype=np.int64))
         n_frames += len(y)
     return np.concatenate(pieces), np.concatenate(starts)
-
-
-def checkpoint_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Return the averaged weights in a checkpoint."""
-    from hzc.train.loop import load_checkpoint
-
-    weights: dict[str, torch.Tensor] = load_checkpoint(path)["ema"]
-    return weights

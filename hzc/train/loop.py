@@ -19,19 +19,27 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from hzc.errors import TrainingError
-from hzc.model.config import CONFIGS, ModelConfig
 from hzc.model.transforms import Analysis, Synthesis
-from hzc.modelfile import open_model
+from hzc.train.checkpoint import (
+    CHECKPOINT_FILE,
+    OTHER_RUN,
+    SHAPING,
+    check_settings,
+    fill,
+    load_checkpoint,
+    shapes,
+    starting_weights,
+)
 from hzc.train.config import TrainConfig
 from hzc.train.control import RateController
 from hzc.train.data import Corpus, Crops, load_corpus
 from hzc.train.ema import Ema
+from hzc.train.files import replacing
 from hzc.train.losses import SpectralDistance
 from hzc.train.network import HIDDEN_LAYERS, ContextNetwork, gaussian_kl_bits
 from hzc.train.optimiser import Optimiser, learning_rate_factor
@@ -52,13 +60,14 @@ class Outcome:
 class RateDistortionModel(nn.Module):
     """Everything that the rate–distortion stage trains."""
 
-    def __init__(self, config: ModelConfig, train: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig) -> None:
         """Build fresh networks."""
         super().__init__()
-        self.analysis = Analysis(config)
-        self.synthesis = Synthesis(config)
-        self.prior = ContextNetwork(config.n_latent, train.prior)
-        self.log_sigma = nn.Parameter(torch.full((config.n_latent, 1), START_LOG_SIGMA))
+        sizes = config.model_config
+        self.analysis = Analysis(sizes)
+        self.synthesis = Synthesis(sizes)
+        self.prior = ContextNetwork(sizes.n_latent, config.prior)
+        self.log_sigma = nn.Parameter(torch.full((sizes.n_latent, 1), START_LOG_SIGMA))
 
     def forward(self, x: Tensor) -> Outcome:
         """Return the reconstruction and its rate for float32 [batch, sample]."""
@@ -78,34 +87,33 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, run: Path, corpus: Corpus | None = None) -> None:
         """Set the run up, and continue it where `run` holds a checkpoint."""
-        if config.model not in CONFIGS:
-            raise TrainingError(f"unknown model {config.model!r}", hint=f"known: {sorted(CONFIGS)}")
         torch.set_num_threads(config.n_threads)
         torch.set_flush_denormal(True)
         torch.manual_seed(config.seed)
         self.config, self.run_dir = config, run
-        self.model_config = CONFIGS[config.model]
-        rate_hz = self.model_config.sample_rate_hz
+        rate_hz = config.model_config.sample_rate_hz
         self.crops = Crops(
             corpus or load_corpus(config.data, rate_hz), config.data, rate_hz, config.seed
         )
-        self.model = RateDistortionModel(self.model_config, config).to(config.device)
+        self.model = RateDistortionModel(config).to(config.device)
         self.distance = SpectralDistance(config.distortion, rate_hz).to(config.device)
         self.optimiser = Optimiser(self.model, config.optimiser, is_hidden)
         self.ema = Ema(self.model, config.optimiser.ema_decay)
         self.controller = RateController.start(config.rate)
         self.step, self.train_s = 0, 0.0
+        self.fresh_parts: tuple[str, ...] = ()
+        """Parts that the weights this run was started from did not have."""
         run.mkdir(parents=True, exist_ok=True)
         if self.checkpoint_path.exists():
             self.load(self.checkpoint_path)
         elif config.init_from:
-            self._load_weights(Path(config.init_from))
+            self._start_from(Path(config.init_from))
         self.forward = torch.compile(self.model) if config.compile else self.model
 
     @property
     def checkpoint_path(self) -> Path:
         """Where the whole state is kept."""
-        return self.run_dir / "checkpoint.pt"
+        return self.run_dir / CHECKPOINT_FILE
 
     def run(self) -> None:
         """Train until `n_steps`, with a checkpoint every few minutes and at the end."""
@@ -150,7 +158,7 @@ class Trainer:
         return {
             "step": self.step,
             "train_s": round(self.train_s, 1),
-            "audio_h": self.step * x.numel() / self.model_config.sample_rate_hz / 3600.0,
+            "audio_h": self.step * x.numel() / config.model_config.sample_rate_hz / 3600.0,
             "loss": loss.item(),
             "distortion": distortion.item(),
             "bits_per_frame": bits,
@@ -204,14 +212,18 @@ class Trainer:
         }
         if self.config.device.startswith("cuda"):
             state["cuda_rng"] = torch.cuda.get_rng_state()
-        partial = self.checkpoint_path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint_path)
+        with replacing(self.checkpoint_path) as partial:
+            torch.save(state, partial)
 
     def load(self, path: Path) -> None:
-        """Take the whole state over, so that the run goes on as if it had never stopped."""
+        """Take the whole state over, so that the run goes on as if it had never stopped.
+
+        Raises:
+            TrainingError: not a checkpoint, or not one of such a run.
+        """
         state = load_checkpoint(path, self.config.device)
-        self.model.load_state_dict(state["model"])
+        check_settings(state, self.config, SHAPING, path)
+        fill(self.model, state["model"], path, OTHER_RUN)
         self.ema.load_state_dict(state["ema"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.controller.log_lmbda, self.controller.smoothed_bits = state["controller"]
@@ -230,28 +242,21 @@ class Trainer:
             kept = [row for row in rows if int(row.split(",")[0]) <= step]
             path.write_text(head + "".join(kept), encoding="utf-8")
 
-    def _load_weights(self, path: Path) -> None:
-        """Start a new run from another run's averaged weights, or from an exported model."""
-        if path.suffix == ".safetensors":
-            weights = exported_weights(path)
-        else:
-            weights = load_checkpoint(path, self.config.device)["ema"]
-        if not set(weights) >= set(self.model.state_dict()):  # none of this kind of prior
-            weights = {k: v for k, v in weights.items() if not k.startswith("prior.")}
-        self.model.load_state_dict(weights, strict=False)
+    def _start_from(self, path: Path) -> None:
+        """Start a new run from another run's averaged weights, or from an exported model.
+
+        A prior of other sizes, or none, is no obstacle: this run's starts fresh.
+        """
+        weights = starting_weights(path, self.config.device)
+        own, given = (
+            {name: value for name, value in every.items() if name.startswith("prior.")}
+            for every in (self.model.state_dict(), weights)
+        )
+        if shapes(given) != shapes(own):
+            weights = {name: weights[name] for name in weights.keys() - given.keys()} | own
+            self.fresh_parts = ("prior",)
+        fill(self.model, weights, path, f"start from weights of model {self.config.model}")
         self.ema = Ema(self.model, self.config.optimiser.ema_decay)
-
-
-def exported_weights(path: Path) -> dict[str, Tensor]:
-    """Return what an exported model has of a run's weights: all but the float prior."""
-    file = open_model(path)
-    weights = {
-        part + name: torch.from_numpy(array).float()
-        for part in ("analysis.", "synthesis.")
-        for name, array in file.arrays(part).items()
-    }
-    weights["log_sigma"] = torch.from_numpy(np.log(file.base_step / math.sqrt(12.0)))[:, None]
-    return weights
 
 
 @contextmanager
@@ -273,16 +278,3 @@ def deferred_signals() -> Iterator[list[int]]:
 def is_hidden(name: str) -> bool:
     """Whether a parameter is a matrix of a hidden layer, which Muon may train."""
     return ".stages." in name or name.removeprefix("prior.").startswith(HIDDEN_LAYERS)
-
-
-def load_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
-    """Return a checkpoint's state.
-
-    Raises:
-        TrainingError: the file is missing or is not a checkpoint.
-    """
-    try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:
-        raise TrainingError(f"not a checkpoint ({error})", path=path) from error
-    return state

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
-from hzc.errors import TrainingError
 from hzc.train.config import OptimiserConfig
 
 
@@ -39,8 +39,6 @@ class Optimiser:
             is_hidden: Whether a parameter's name is that of a hidden layer; inputs and outputs are
                 better left to AdamW.
         """
-        if config.name not in ("adamw", "muon"):
-            raise TrainingError(f"unknown optimiser {config.name!r}", hint="known: adamw, muon")
         self.config = config
         named = list(module.named_parameters())
         matrices = [p for n, p in named if config.name == "muon" and p.ndim == 2 and is_hidden(n)]
@@ -74,11 +72,13 @@ class Optimiser:
             part.step()
             part.zero_grad(set_to_none=True)
 
-    def state_dict(self) -> list[dict[str, object]]:
+    def state_dict(self) -> list[dict[str, Any]]:
         """Return the states of the parts."""
         return [part.state_dict() for part in self.parts]
 
-    def load_state_dict(self, states: list[dict[str, object]]) -> None:
-        """Take over the states of the parts."""
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
+        """Take over the moments of the parts; the settings stay those of the configuration."""
         for part, state in zip(self.parts, states, strict=True):
-            part.load_state_dict(state)
+            groups = zip(part.state_dict()["param_groups"], state["param_groups"], strict=True)
+            mixed = [{**own, "params": stored["params"]} for own, stored in groups]
+            part.load_state_dict({**state, "param_groups": mixed})

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import special, tensor
 
-from hzc.prior import ESCAPE_BITS, MEAN_FRACTIONS, TABLE_SUM
+from hzc.prior import MEAN_FRACTIONS, TABLE_SUM
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -100,19 +100,3 @@ def to_frequencies(probabilities: FloatArray) -> npt.NDArray[np.uint16]:
     floor[order[: int(free - floor.sum())]] += 1
     frequencies: npt.NDArray[np.uint16] = (floor + 1).astype(np.uint16)
     return frequencies
-
-
-def static_bits(counts: npt.NDArray[np.int64], seen: npt.NDArray[np.int64]) -> float:
-    """Return the code length of histograms under static per-dimension tables fitted on others.
-
-    Args:
-        counts: Histograms the tables are fitted on, int64 [D, 2 R + 1].
-        seen: Histograms to be coded, the same shape.
-
-    Returns:
-        Bits in all; a symbol that the tables have never seen costs an escape.
-    """
-    frequencies = counts + 0.5
-    frequencies = frequencies / frequencies.sum(axis=1, keepdims=True)
-    bits = np.minimum(-np.log2(frequencies), 16.0 + ESCAPE_BITS)
-    return float((bits * seen).sum())

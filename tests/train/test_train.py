@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +24,7 @@ from hzc.errors import TrainingError
 from hzc.prior import MEAN_FRACTIONS, TABLE_SUM, Prior
 from hzc.train import prior as prior_fit
 from hzc.train import tables
+from hzc.train.checkpoint import load_averages, load_checkpoint
 from hzc.train.config import (
     DataConfig,
     DistortionConfig,
@@ -30,10 +32,9 @@ from hzc.train.config import (
     PriorConfig,
     RateConfig,
     TrainConfig,
-    load_config,
 )
 from hzc.train.control import RateController
-from hzc.train.data import Corpus, Crops, load_corpus
+from hzc.train.data import Corpus, Crops, find_audio, load_corpus
 from hzc.train.ema import Ema
 from hzc.train.export import (
     PRIOR_FILE,
@@ -42,17 +43,15 @@ from hzc.train.export import (
     export,
     load_prior,
     measure,
-    recordings_in,
     save_prior,
 )
-from hzc.train.latents import base_step, checkpoint_weights, collect
+from hzc.train.latents import base_step, collect
 from hzc.train.loop import Trainer, is_hidden
 from hzc.train.losses import SpectralDistance, mel_filters
 from hzc.train.network import ContextNetwork, gaussian_kl_bits
 from hzc.train.optimiser import Optimiser, learning_rate_factor
 from hzc.train.prior import FittedPrior, FrameSampler
 
-ROOT = Path(__file__).resolve().parents[2]
 RATE_HZ = 16_000
 COLUMNS = [
     "step", "train_s", "audio_h", "loss", "distortion", "bits_per_frame", "lmbda", "grad_norm",
@@ -116,82 +115,15 @@ def finished(tmp_path_factory, config, corpus):
     """The folder of a finished run, its prior fitted."""
     folder = tmp_path_factory.mktemp("run")
     Trainer(replace(config, n_steps=2), folder, corpus).run()
-    latents, starts = collect(checkpoint_weights(folder / "checkpoint.pt"), config, corpus)
-    save_prior(
-        prior_fit.fit_prior(FrameSampler(latents, starts, config.prior)), folder / PRIOR_FILE
-    )
+    averages = load_averages(folder, config)
+    latents, starts = collect(averages.weights, config, corpus)
+    fitted = prior_fit.fit_prior(FrameSampler(latents, starts, config.prior))
+    save_prior(fitted, folder, averages.step)
     return folder
 
 
 def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
     return set(one) == set(two) and all(torch.equal(one[k], two[k]) for k in one)
-
-
-# --- configuration --------------------------------------------------------------------------
-
-MINIMAL = 'model = "tiny"\nn_steps = 8\n[data]\nfolders = ["a", "b"]\n'
-
-
-def load_text(folder: Path, text: str) -> TrainConfig:
-    path = folder / "c.toml"
-    path.write_text(text, encoding="utf-8")
-    return load_config(path)
-
-
-def test_load_config_of_the_least_takes_defaults_for_the_rest(tmp_path):
-    found = load_text(tmp_path, MINIMAL)
-    assert found == TrainConfig(model="tiny", n_steps=8, data=DataConfig(folders=("a", "b")))
-
-
-def test_load_config_reads_every_section(tmp_path):
-    text = MINIMAL + (
-        '[data.weights]\n"a*" = 2.0\n[optimiser]\nlr = 0.5\nbetas = [0.8, 0.9]\n'
-        "[rate]\nlmbda_range = [1e-3, 1e-2]\n[distortion]\nwindows = [64]\n"
-        "[prior]\nstep_index_range = [-8, 8]\n"
-    )
-    found = load_text(tmp_path, text)
-    assert found.data.weights == {"a*": 2.0}
-    assert found.optimiser.betas == (0.8, 0.9)
-    assert found.rate.lmbda_range == (1e-3, 1e-2)
-    assert found.distortion.windows == (64,)
-    assert found.prior.step_index_range == (-8, 8)
-
-
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "training").glob("*.toml")), ids=lambda path: path.stem
-)
-def test_load_config_reads_every_configuration_of_the_repository(path):
-    assert load_config(path).n_steps > 0
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("speed = 3\n" + MINIMAL, r"unknown setting \['speed'\]"),
-        (MINIMAL + "crop = 2\n", r"unknown setting \['crop'\] in \[data\]"),
-        (MINIMAL + "[optimiser]\nmomentum = 1\n", r"unknown setting \['momentum'\]"),
-        (MINIMAL + "[rate]\nlambda = 1\n", r"unknown setting \['lambda'\] in \[rate\]"),
-        (MINIMAL + "[distortion]\nwindow = 1\n", "unknown setting"),
-        (MINIMAL + "[prior]\nsteps = 1\n", "unknown setting"),
-        (MINIMAL + "[gan]\nsteps = 1\n", r"unknown setting \['gan'\]"),
-        ('model = "tiny"\nn_steps = 8\n[data]\ncrop_s = 1.0\n', r"incomplete section \[data\]"),
-        ('model = "tiny"\nn_steps = 8\n', "incomplete section"),
-        ('model = "tiny"\n[data]\nfolders = ["a"]\n', "incomplete section"),
-        ('model = "tiny"\nn_steps = 8\ndata = 3\n', r"\[data\] is not a section"),
-        (MINIMAL + "[[rate]]\nlmbda = 1\n", r"\[rate\] is not a section"),
-        ("model = \n", "cannot read the configuration"),
-        ("model = 'a\xa0", "cannot read the configuration"),
-    ],
-)
-def test_load_config_of_a_wrong_file_raises(tmp_path, text, message):
-    with pytest.raises(TrainingError, match=message):
-        load_text(tmp_path, text)
-
-
-def test_load_config_of_a_missing_file_raises(tmp_path):
-    with pytest.raises(TrainingError, match="cannot read the configuration") as caught:
-        load_config(tmp_path / "c.toml")
-    assert caught.value.exit_code == 7
 
 
 # --- data -----------------------------------------------------------------------------------
@@ -203,7 +135,7 @@ def test_load_corpus_brings_every_file_to_mono_at_the_rate(corpus):
     ]  # fmt: skip
     assert np.diff(corpus.starts).tolist() == [24_000, 24_000, 24_500, 25_000, 40_000]
     assert corpus.samples.dtype == np.int16
-    assert corpus.n_samples == len(corpus.samples)
+    assert corpus.starts[-1] == len(corpus.samples)
     assert [len(samples) for _, samples in corpus.files()] == np.diff(corpus.starts).tolist()
     sine = corpus.samples[2_000:22_000] / 32_768
     assert np.sqrt(np.mean(sine**2)) == pytest.approx(0.2 / math.sqrt(2), rel=0.01)
@@ -222,6 +154,48 @@ def test_load_corpus_with_a_cache_reads_the_files_once(tmp_path, speech, monkeyp
     assert np.array_equal(again.starts, first.starts)
 
 
+@pytest.fixture
+def cached(tmp_path, sound) -> DataConfig:
+    """Two files, decoded and kept."""
+    for i, name in enumerate("ab"):
+        soundfile.write(tmp_path / f"{name}.wav", sound(4_000, seed=i), RATE_HZ)
+    data = DataConfig(folders=(str(tmp_path),), cache=str(tmp_path / "cache.npy"))
+    load_corpus(data, RATE_HZ)
+    return data
+
+
+def test_load_corpus_with_a_cache_of_other_contents_reads_the_files_again(tmp_path, cached, sound):
+    soundfile.write(tmp_path / "b.wav", sound(5_000), RATE_HZ)
+    assert np.diff(load_corpus(cached, RATE_HZ).starts).tolist() == [4_000, 5_000]
+    before = (tmp_path / "a.wav").stat()
+    loud = np.full(4_000, 0.5)
+    soundfile.write(tmp_path / "a.wav", loud, RATE_HZ)
+    os.utime(tmp_path / "a.wav", ns=(before.st_atime_ns, before.st_mtime_ns + 1_000_000))
+    assert (tmp_path / "a.wav").stat().st_size == before.st_size
+    assert load_corpus(cached, RATE_HZ).samples[:4_000] == pytest.approx(16_384, abs=1)
+
+
+def test_load_corpus_takes_a_cache_that_tells_no_sizes_and_times(tmp_path, cached, monkeypatch):
+    with np.load(tmp_path / "cache.npz") as stored:
+        kept = {name: stored[name] for name in ("names", "starts", "rate")}
+    np.savez(tmp_path / "cache.npz", **kept)
+    monkeypatch.setattr("hzc.audio.open_source", None)
+    assert load_corpus(cached, RATE_HZ).starts.tolist() == [0, 4_000, 8_000]
+    (tmp_path / "b.wav").rename(tmp_path / "c.wav")
+    with pytest.raises(TypeError):
+        load_corpus(cached, RATE_HZ)
+
+
+def test_load_corpus_cut_off_while_it_writes_the_cache_leaves_none(tmp_path, cached, monkeypatch):
+    soundfile.write(tmp_path / "c.wav", np.zeros(4_000), RATE_HZ)
+    with monkeypatch.context() as patch:
+        patch.setattr("numpy.savez", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            load_corpus(cached, RATE_HZ)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.wav", "b.wav", "c.wav", "cache.npy"}
+    assert len(load_corpus(cached, RATE_HZ).names) == 3
+
+
 def test_load_corpus_without_audio_raises(tmp_path):
     (tmp_path / "a.txt").touch()
     with pytest.raises(TrainingError, match="no audio"):
@@ -232,6 +206,14 @@ def test_load_corpus_with_a_broken_file_names_it(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"no sound")
     with pytest.raises(TrainingError, match=r"a\.wav"):
         load_corpus(DataConfig(folders=(str(tmp_path),)), RATE_HZ)
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, RATE_HZ])
+def test_load_corpus_with_a_file_without_samples_names_it(tmp_path, rate_hz):
+    soundfile.write(tmp_path / "a.wav", np.zeros(0), rate_hz)
+    with pytest.raises(TrainingError, match=r"a\.wav: the recording has no samples") as caught:
+        load_corpus(DataConfig(folders=(str(tmp_path),)), RATE_HZ)
+    assert "remove the file" in caught.value.hint
 
 
 def test_crops_have_the_shape_and_levels_asked_for(corpus, config):
@@ -316,6 +298,58 @@ def test_run_resumed_from_a_checkpoint_equals_one_that_never_stopped(
     assert second.crops.rng.bit_generator.state == straight.crops.rng.bit_generator.state
 
 
+def test_run_resumed_with_other_steps_and_rates_goes_on_with_them(tmp_path, config, corpus):
+    Trainer(replace(config, n_steps=2), tmp_path, corpus).run()
+    optimiser = replace(
+        config.optimiser, lr=1e-4, decay_steps=3, weight_decay=0.5, betas=(0.5, 0.6)
+    )
+    changed = Trainer(replace(config, n_steps=4, optimiser=optimiser), tmp_path, corpus)
+    assert changed.step == 2
+    decayed, plain = changed.optimiser.parts[0].param_groups
+    assert (decayed["weight_decay"], plain["weight_decay"]) == (0.5, 0.0)
+    assert decayed["betas"] == (0.5, 0.6)
+    assert changed.train_step()["lr"] == pytest.approx(1e-4 * 2 / 3)
+    assert all(state["step"] == 3 for state in changed.optimiser.parts[0].state.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "base"}, "model was 'tiny', is 'base'"),
+        ({"optimiser": OptimiserConfig(name="muon")}, "optimiser.name was 'adamw', is 'muon'"),
+        (
+            {"prior": PriorConfig(hidden=8, context_frames=2, n_groups=8)},
+            "prior.hidden was 16, is 8; prior.n_groups was 4, is 8",
+        ),
+    ],
+)
+def test_run_resumed_with_what_does_not_fit_says_what_and_leaves_the_run_alone(
+    tmp_path, config, corpus, finished, changes, message
+):
+    checkpoint = tmp_path / "checkpoint.pt"
+    checkpoint.write_bytes((finished / "checkpoint.pt").read_bytes())
+    before = checkpoint.read_bytes()
+    with pytest.raises(TrainingError, match=message) as caught:
+        Trainer(replace(config, **changes), tmp_path, corpus)
+    assert caught.value.path == checkpoint
+    assert "another run folder" in caught.value.hint
+    assert checkpoint.read_bytes() == before
+
+
+def test_run_resumed_from_weights_of_an_early_version_says_which_do_not_fit(
+    tmp_path, config, corpus, finished
+):
+    state = load_checkpoint(finished / "checkpoint.pt")
+    del state["config"]["prior"]
+    state["model"]["prior.w1"] = torch.stack(
+        [state["model"].pop(f"prior.w1.{i}") for i in range(4)]
+    )
+    torch.save(state, tmp_path / "checkpoint.pt")
+    with pytest.raises(TrainingError, match=r"5 weights .*prior.w1 .*expected none") as caught:
+        Trainer(config, tmp_path, corpus)
+    assert "another run folder" in caught.value.hint
+
+
 def test_run_of_a_finished_run_does_nothing(tmp_path, config, corpus):
     config = replace(config, n_steps=1)
     Trainer(config, tmp_path, corpus).run()
@@ -354,17 +388,56 @@ def test_trainer_back_at_a_checkpoint_forgets_what_was_logged_after_it(tmp_path,
 def test_trainer_started_from_another_run_takes_its_averages(tmp_path, config, corpus, finished):
     config = replace(config, init_from=str(finished / "checkpoint.pt"))
     trainer = Trainer(config, tmp_path, corpus)
-    averages = checkpoint_weights(finished / "checkpoint.pt")
+    averages = load_averages(finished, config).weights
     assert trainer.step == 0
     assert same(dict(trainer.model.named_parameters()), averages)
     assert same(trainer.ema.state_dict(), averages)
+    assert trainer.fresh_parts == ()
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_trainer_started_from_weights_with_another_prior_starts_it_fresh(
+    tmp_path, config, corpus, finished, suffix
+):
+    export(
+        config,
+        finished,
+        Target(240, "mine", tmp_path, 5.0, False, "noise"),
+        [Path(corpus.names[0])],
+    )
+    path = {"pt": finished / "checkpoint.pt", "safetensors": tmp_path / "mine.safetensors"}[suffix]
+    prior = replace(config.prior, hidden=8)
+    trainer = Trainer(replace(config, prior=prior, init_from=str(path)), tmp_path / "run", corpus)
+    assert trainer.fresh_parts == ("prior",)
+    averages = load_averages(finished, config).weights
+    found = dict(trainer.model.named_parameters())
+    for name, value in averages.items():
+        if not name.startswith("prior."):
+            assert torch.allclose(found[name], value, rtol=1e-3, atol=1e-6), name
+    assert found["prior.w1.0"].shape[1] == 8
+    trainer.train_step()
+
+
+def test_trainer_started_from_weights_of_other_transforms_raises(
+    tmp_path, config, corpus, finished
+):
+    state = load_checkpoint(finished / "checkpoint.pt")
+    del state["ema"]["analysis.head.bias"]
+    torch.save(state, tmp_path / "less.pt")
+    state["ema"]["analysis.head.bias"] = torch.zeros(31)
+    torch.save(state, tmp_path / "other.pt")
+    for name, found in (("less", "none"), ("other", r"\(31,\)")):
+        path = tmp_path / f"{name}.pt"
+        message = rf"analysis.head.bias .*found {found}, expected \(32,\)"
+        with pytest.raises(TrainingError, match=message) as caught:
+            Trainer(replace(config, init_from=str(path)), tmp_path / "run", corpus)
+        assert caught.value.path == path
+        assert "model tiny" in caught.value.hint
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": "huge"}, "unknown model 'huge'"),
-        ({"optimiser": OptimiserConfig(name="sgd")}, "unknown optimiser 'sgd'"),
         ({"init_from": "nowhere.pt"}, "not a checkpoint"),
     ],
 )
@@ -377,6 +450,13 @@ def test_trainer_of_a_broken_checkpoint_raises(tmp_path, config, corpus):
     (tmp_path / "checkpoint.pt").write_bytes(b"nothing of the kind")
     with pytest.raises(TrainingError, match="not a checkpoint"):
         Trainer(config, tmp_path, corpus)
+
+
+def test_trainer_of_a_file_of_torch_that_is_no_checkpoint_raises(tmp_path, config, corpus):
+    for state in ({"model": {}}, [1, 2]):
+        torch.save(state, tmp_path / "checkpoint.pt")
+        with pytest.raises(TrainingError, match="not a checkpoint of hzc train"):
+            Trainer(config, tmp_path, corpus)
 
 
 def test_train_step_with_a_gradient_that_is_not_finite_raises(tmp_path, config, corpus):
@@ -471,7 +551,7 @@ def test_run_begun_from_exported_weights_has_their_transforms_and_steps(
     export(config, finished, target, [Path(corpus.names[0])])
     begun = replace(config, init_from=str(tmp_path / "mine.safetensors"))
     found = Trainer(begun, tmp_path / "run", corpus).ema.state_dict()
-    wanted = checkpoint_weights(finished / "checkpoint.pt")
+    wanted = load_averages(finished, config).weights
     for name, value in wanted.items():
         if not name.startswith("prior."):
             assert torch.allclose(found[name], value, rtol=1e-3, atol=1e-6), name
@@ -581,10 +661,13 @@ def fitted() -> tuple[ContextNetwork, FittedPrior]:
     return network, result
 
 
-def histograms(symbols: np.ndarray) -> np.ndarray:
-    """Return int64 [D, 127] for int [frame, D]."""
-    clipped = np.clip(symbols, -63, 63) + 63
-    return np.stack([np.bincount(column, minlength=127) for column in clipped.T])
+def static_bits(seen: np.ndarray, held_out: np.ndarray) -> float:
+    """Return the cost of int [frame, D] under one table per dimension, fitted on others."""
+    total = 0.0
+    for known, coded in zip(seen.T + 63, held_out.T + 63, strict=True):
+        counts = np.bincount(known, minlength=127) + 0.5
+        total -= np.log2(counts / counts.sum())[coded].sum()
+    return total
 
 
 @pytest.mark.parametrize("step_index", [0, 8])
@@ -594,7 +677,7 @@ def test_fitted_prior_beats_static_tables_by_a_fifth(fitted, step_index):
         np.rint(autoregressive(n, seed) / width).astype(np.int32)
         for n, seed in ((20_000, 1), (4_000, 2))
     )
-    static = tables.static_bits(histograms(seen), histograms(held_out))
+    static = static_bits(seen, held_out)
     bits = sum(
         fitted[1].prior.ideal_bits(held_out[start : start + 80].T, step_index)
         for start in range(0, 4_000, 80)
@@ -644,8 +727,8 @@ def test_fitted_prior_codes_and_decodes(fitted):
 
 
 def test_fitted_prior_kept_and_loaded_is_the_same(tmp_path, fitted):
-    save_prior(fitted[1], tmp_path / PRIOR_FILE)
-    found = load_prior(tmp_path / PRIOR_FILE)
+    assert save_prior(fitted[1], tmp_path, 3) == tmp_path / PRIOR_FILE
+    found = load_prior(tmp_path, 3)
     assert isinstance(found.prior, Prior)
     assert found.prior.fingerprint == fitted[1].prior.fingerprint
     assert np.array_equal(found.mixtures, fitted[1].mixtures)
@@ -737,18 +820,13 @@ def test_scales_have_four_to_an_octave():
     assert found[4:] / found[:5] == pytest.approx(2.0)
 
 
-def test_static_bits_of_a_uniform_source_are_its_entropy():
-    counts = np.full((2, 16), 1_000)
-    assert tables.static_bits(counts, counts) == pytest.approx(4.0 * 32_000)
-
-
 # --- latents and export ---------------------------------------------------------------------
 
 
 def test_collect_gives_the_frames_of_every_recording(config, corpus, finished):
-    weights = checkpoint_weights(finished / "checkpoint.pt")
+    weights = load_averages(finished, config).weights
     latents, starts = collect(weights, config, corpus)
-    n_frames = np.diff(corpus.starts) // 2_000
+    n_frames = -(-np.diff(corpus.starts) // 2_000)
     assert latents.shape == (n_frames.sum(), 32)
     assert latents.dtype == np.float32
     assert np.isfinite(latents).all()
@@ -760,14 +838,40 @@ def test_collect_gives_the_latents_of_the_codec(config, corpus, finished, tmp_pa
     monkeypatch.setattr("hzc.train.latents.LEVEL_JITTER_DB", 0.0)
     samples = corpus.samples[corpus.starts[4] :]
     one = Corpus(samples, np.array([0, len(samples)]), ("one",))
-    weights = checkpoint_weights(finished / "checkpoint.pt")
+    weights = load_averages(finished, config).weights
     latents, _ = collect(weights, config, one)
     target = Target(240, "mine", tmp_path, 1e3, False, "test")
-    export(config, finished, target, recordings_in(str(config.data.folders[0])))
+    export(config, finished, target, find_audio(config.data.folders))
     codec = hzc.load(tmp_path / "mine.safetensors")
     expected = codec.latents(samples / 32_768, RATE_HZ)[0] / codec.file.base_step[:, None]
-    # The codec's gain is in half decibels; the collected level is exact.
-    assert np.abs(latents.T - expected).mean() < 0.05 * np.abs(expected).mean()
+    assert np.allclose(latents.T, expected, atol=1e-3)
+
+
+def test_collect_levels_silence_and_whispers_no_more_than_the_codec(
+    config, corpus, finished, monkeypatch, sound
+):
+    monkeypatch.setattr("hzc.train.latents.LEVEL_JITTER_DB", 0.0)
+    weights = load_averages(finished, config).weights
+    voice = sound(32_000)
+
+    def latents(peak: float) -> np.ndarray:
+        samples = np.rint(voice / np.abs(voice).max() * peak).astype(np.int16)
+        one = Corpus(samples, np.array([0, len(samples)]), ("one",))
+        return collect(weights, config, one)[0]
+
+    assert latents(8_000) == pytest.approx(latents(16_000), abs=0.05)
+    silent = latents(0)
+    # A level under the codec's silence is left alone: next to nothing, not a shout.
+    assert np.abs(latents(2) - silent).max() < np.abs(latents(8_000) - silent).max() / 4
+
+
+def test_collect_of_a_recording_shorter_than_a_frame_gives_one_frame(config, finished, sound):
+    samples = np.rint(30_000 * sound(1_500)).astype(np.int16)
+    short = Corpus(samples, np.array([0, 1_499, 1_500]), ("short", "a single sample"))
+    latents, starts = collect(load_averages(finished, config).weights, config, short)
+    assert latents.shape == (2, 32)
+    assert np.isfinite(latents).all()
+    assert starts.tolist() == [0, 1]
 
 
 def test_base_step_is_the_posterior_scale_times_the_root_of_twelve():
@@ -776,7 +880,7 @@ def test_base_step_is_the_posterior_scale_times_the_root_of_twelve():
 
 
 def test_export_writes_a_model_that_loads_and_its_entry(tmp_path, config, speech, finished):
-    recordings = recordings_in(str(speech))
+    recordings = find_audio([str(speech)])
     target = Target(241, "mine", tmp_path, 2.0, False, "noise")
     spec = export(config, finished, target, recordings)
     path = tmp_path / "mine.safetensors"
@@ -803,10 +907,10 @@ def test_export_takes_the_averaged_weights_in_half_precision(tmp_path, config, s
         config,
         finished,
         Target(241, "mine", tmp_path, 2.0, False, "noise"),
-        recordings_in(str(speech)),
+        find_audio([str(speech)]),
     )
     stored = hzc.load(tmp_path / "mine.safetensors").file.arrays("analysis.")
-    averages = checkpoint_weights(finished / "checkpoint.pt")
+    averages = load_averages(finished, config).weights
     for name, array in stored.items():
         assert array.dtype == np.float16
         assert np.array_equal(array, averages[f"analysis.{name}"].half().numpy())
@@ -815,7 +919,7 @@ def test_export_takes_the_averaged_weights_in_half_precision(tmp_path, config, s
 def test_export_of_a_second_model_keeps_the_first_and_the_default(
     tmp_path, config, speech, finished
 ):
-    recordings = recordings_in(str(speech))[:1]
+    recordings = find_audio([str(speech)])[:1]
     for model_id, name in ((242, "second"), (241, "first"), (242, "second")):
         export(config, finished, Target(model_id, name, tmp_path, 2.0, False, "noise"), recordings)
     entries = json.loads((tmp_path / "registry.json").read_text(encoding="utf-8"))
@@ -827,7 +931,7 @@ def test_export_of_a_second_model_keeps_the_first_and_the_default(
 def test_export_under_an_id_or_a_name_of_another_model_raises(
     tmp_path, config, speech, finished, model_id, name
 ):
-    recordings = recordings_in(str(speech))[:1]
+    recordings = find_audio([str(speech)])[:1]
     export(config, finished, Target(241, "mine", tmp_path, 2.0, False, "noise"), recordings)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(TrainingError, match="id 241 belongs to model mine") as caught:
@@ -840,14 +944,53 @@ def test_export_of_a_run_without_a_prior_raises(tmp_path, config, corpus, speech
     Trainer(replace(config, n_steps=1), tmp_path, corpus).run()
     target = Target(241, "mine", tmp_path, 2.0, False, "noise")
     with pytest.raises(TrainingError, match="no prior in this run") as caught:
-        export(config, tmp_path, target, recordings_in(str(speech)))
+        export(config, tmp_path, target, find_audio([str(speech)]))
     assert "hzc train prior" in caught.value.hint
+
+
+def test_export_of_a_prior_of_another_step_raises(tmp_path, config, speech, finished):
+    state = load_checkpoint(finished / "checkpoint.pt")
+    torch.save({**state, "step": 3}, tmp_path / "checkpoint.pt")
+    prior_file = tmp_path / PRIOR_FILE
+    prior_file.write_bytes((finished / PRIOR_FILE).read_bytes())
+    target = Target(241, "mine", tmp_path, 2.0, False, "noise")
+    recordings = find_audio([str(speech)])[:1]
+    with pytest.raises(TrainingError, match="at step 2, but the checkpoint is of step 3") as caught:
+        export(config, tmp_path, target, recordings)
+    assert caught.value.path == prior_file
+    assert "hzc train prior" in caught.value.hint
+    # Early priors do not tell the step.
+    with np.load(finished / PRIOR_FILE) as stored:
+        np.savez(prior_file, **{name: stored[name] for name in stored if name != "step"})
+    export(config, tmp_path, target, recordings)
+
+
+def test_export_of_a_run_of_another_model_raises(tmp_path, config, speech, finished):
+    target = Target(241, "mine", tmp_path, 2.0, False, "noise")
+    with pytest.raises(TrainingError, match="model was 'tiny', is 'base'"):
+        export(replace(config, model="base"), finished, target, find_audio([str(speech)]))
+
+
+@pytest.mark.parametrize(
+    "broken", ["hzc.train.export.choose_step_index", "pathlib.Path.write_text"]
+)
+def test_export_that_fails_leaves_the_folder_as_it_was(
+    tmp_path, config, speech, finished, monkeypatch, broken
+):
+    recordings = find_audio([str(speech)])[:1]
+    target = Target(241, "mine", tmp_path, 2.0, False, "noise")
+    export(config, finished, target, recordings)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(broken, lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        export(config, finished, replace(target, target_kbps=3.0), recordings)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_export_of_a_run_that_never_was_raises(tmp_path, config, speech):
     target = Target(241, "mine", tmp_path, 2.0, False, "noise")
     with pytest.raises(TrainingError, match="not a checkpoint"):
-        export(config, tmp_path / "nowhere", target, recordings_in(str(speech)))
+        export(config, tmp_path / "nowhere", target, find_audio([str(speech)]))
 
 
 def test_choose_step_index_finds_the_finest_at_or_under_the_target(monkeypatch):
@@ -885,10 +1028,15 @@ def test_stages_from_the_command_line_end_in_a_model_that_encodes(tmp_path, spee
     samples, rate_hz = soundfile.read(speech / "voice.flac", dtype="float32")
     decoded, _ = codec.decode(codec.encode(samples, rate_hz), rate_hz)
     assert decoded.shape == samples.shape
+    again = tmp_path / "again.toml"
+    start = f'init_from = "{(tmp_path / "mine.safetensors").as_posix()}"\n'
+    again.write_text(start + path.read_text(encoding="utf-8"), encoding="utf-8")
+    cli.group.main(["train", str(again), "--run", str(tmp_path / "two")], standalone_mode=False)
+    assert "prior: starts fresh" in capsys.readouterr().err
 
 
 def test_export_over_a_registered_model_is_refused_unless_told_to(tmp_path, config, finished):
-    recordings = recordings_in(str(config.data.folders[0]))
+    recordings = find_audio(config.data.folders)
     target = Target(7, "mine", tmp_path, 2.0, False, "noise")
     export(config, finished, target, recordings)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
