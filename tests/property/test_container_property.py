@@ -39,7 +39,8 @@ def write(header: Header, chunks: tuple[Chunk, ...], is_streamed: bool) -> bytes
     streamed = replace(header, n_frames=None, n_samples=None)
     head = pack_header(streamed)
     body = [pack_chunk(streamed, head, i, chunk) for i, chunk in enumerate(chunks)]
-    return head + b"".join(body) + pack_end(streamed, head, header.n_frames, header.n_samples)
+    end = pack_end(streamed, head, len(chunks), header.n_frames, header.n_samples)
+    return head + b"".join(body) + end
 
 
 def rewrite(container: Container) -> bytes:
@@ -95,7 +96,6 @@ def headers(draw, max_frames=MAX_FRAMES, max_latent=255):
         sample_rate_hz=rate,
         n_channels=draw(st.integers(1, 16)),
         step_index=step_index,
-        gain_half_db=draw(st.integers(-120, 120)),
         step_offsets=draw(
             st.none() | st.lists(offset, min_size=n_latent, max_size=n_latent).map(tuple)
         ),
@@ -108,13 +108,17 @@ def valid_files(draw):
         draw(headers(max_frames=MAX_TEST_FRAMES, max_latent=6)),
         n_channels=draw(st.integers(1, 3)),
     )
-    full, rest = divmod(header.n_frames, CHUNK_FRAMES)
+    is_streamed = draw(st.booleans())
     payload = st.binary(max_size=5 * header.n_latent + 8)
-    chunks = tuple(
-        Chunk(n, tuple(draw(payload) for _ in range(header.n_channels)))
-        for n in [CHUNK_FRAMES] * full + [rest] * (rest > 0)
-    )
-    return header, chunks, draw(st.booleans())
+    chunks = []
+    while (rest := header.n_frames - sum(chunk.n_frames for chunk in chunks)) > 0:
+        longest = min(CHUNK_FRAMES, rest)
+        # Short chunks between others are for streamed files alone, and few of them are enough.
+        is_short = is_streamed and len(chunks) < 4
+        n_frames = draw(st.integers(1, longest)) if is_short else longest
+        payloads = tuple(draw(payload) for _ in range(header.n_channels))
+        chunks.append(Chunk(n_frames, payloads, draw(st.integers(-120, 120))))
+    return header, tuple(chunks), is_streamed
 
 
 @st.composite
@@ -136,7 +140,7 @@ def mutated_files(draw):
 
 
 HEADER_FIELDS = ("flags", "ids", "rate", "steps", "latent", "offsets", "frames", "trim")
-RECORD_FIELDS = ("count", "length", "end")
+RECORD_FIELDS = ("count", "gain", "length", "end")
 
 
 @st.composite
@@ -159,7 +163,7 @@ def sealed_files(draw):
     head += field("ids", st.just(b"\x01\x02\x03"), st.binary(min_size=3, max_size=3))
     code = field("rate", st.integers(0, 14), st.integers(0, 15))
     head += bytes([code << 4 | (n_channels - 1)])
-    head += field("steps", st.just(b"\x07\xf9"), st.binary(min_size=2, max_size=2))
+    head += field("steps", st.just(b"\x07"), st.binary(min_size=1, max_size=1))
     head += bytes([n_latent])
     if code == 0:
         rate = field("rate", st.integers(1_000, 7_999), st.integers(0, 2**32 - 1))
@@ -171,16 +175,22 @@ def sealed_files(draw):
         head += varint_bytes("frames", st.just(n_frames))
         head += varint_bytes("trim", st.integers(0, 124))
     packed = head = seal(head)
-    counts = [CHUNK_FRAMES] * (n_frames > CHUNK_FRAMES)
-    counts.append(n_frames - sum(counts))
+    first = CHUNK_FRAMES
+    if streamed:
+        first = draw(st.integers(max(1, n_frames - CHUNK_FRAMES), min(n_frames, CHUNK_FRAMES)))
+    counts = [n for n in (min(first, n_frames), n_frames - first) if n > 0]
     for index, count in enumerate(counts):
         for channel in range(n_channels):
             payload = draw(st.binary(max_size=9))
-            record = varint_bytes("count", st.just(count)) if streamed else b""
+            record = b""
+            if streamed:
+                record = bytes([field("count", st.just(count), st.integers(0, 255))])
+            record += bytes([field("gain", st.just(0x88), st.integers(0, 255))])
             record += varint_bytes("length", st.just(len(payload))) + payload
             packed += seal_record(head, index, channel, record)
     if streamed:
-        record = b"\x00" + varint_bytes("end", st.integers(0, 124))
+        record = b"\x00" + varint_bytes("end", st.just(n_frames))
+        record += varint_bytes("end", st.integers(0, 124))
         packed += seal_record(head, len(counts), 0, record)
     return packed
 

@@ -17,6 +17,7 @@ from hzc.container import (
     SAMPLE_RATES_HZ,
     Chunk,
     Header,
+    Reader,
     n_frames_for,
     pack,
     pack_chunk,
@@ -62,14 +63,13 @@ def raw_header(
     fingerprint: int = 0xABCD,
     rate_channels: int = 0x40,
     step_index: int = 0,
-    gain_half_db: int = 0,
     n_latent: int = 32,
     explicit: bytes = b"",
     length: bytes = b"\x01\x00",
 ) -> bytes:
     """A header byte by byte, whatever the fields, with a checksum that holds."""
     head = magic + bytes([version_flags, model_id]) + fingerprint.to_bytes(2, "big")
-    head += bytes([rate_channels, step_index % 256, gain_half_db % 256, n_latent])
+    head += bytes([rate_channels, step_index % 256, n_latent])
     head += explicit + length
     return head + crc16(head)
 
@@ -102,12 +102,12 @@ def without_length(header: Header) -> Header:
 
 
 def chunks_of(header: Header, *, payload: bytes = b"\x5a\xc3") -> list[Chunk]:
-    """Chunks that fill the header; every payload differs."""
+    """Chunks that fill the header; every payload and every gain differs."""
     assert header.n_frames is not None
     full, rest = divmod(header.n_frames, CHUNK_FRAMES)
     counts = [CHUNK_FRAMES] * full + [rest] * (rest > 0)
     return [
-        Chunk(count, tuple(payload + bytes([i, c]) for c in range(header.n_channels)))
+        Chunk(count, tuple(payload + bytes([i, c]) for c in range(header.n_channels)), 7 - 9 * i)
         for i, count in enumerate(counts)
     ]
 
@@ -119,7 +119,8 @@ def pack_stream(header: Header, chunks: Sequence[Chunk]) -> bytes:
     body = [pack_chunk(streamed, head, i, chunk) for i, chunk in enumerate(chunks)]
     assert header.n_frames is not None
     assert header.n_samples is not None
-    return head + b"".join(body) + pack_end(streamed, head, header.n_frames, header.n_samples)
+    end = pack_end(streamed, head, len(chunks), header.n_frames, header.n_samples)
+    return head + b"".join(body) + end
 
 
 def one_frame_file(payload: bytes = b"\x5a\xc3") -> bytes:
@@ -134,6 +135,7 @@ def test_constants_are_those_of_version_1():
     assert (container.MAGIC, container.VERSION) == (b"hzc", 1)
     assert (FRAME_RATE_HZ, CHUNK_FRAMES, MAX_FRAMES) == (8, 80, 134_217_728)
     assert (container.MAX_CHANNELS, container.MAX_SYMBOL_BYTES) == (16, 5)
+    assert (container.MAX_GAIN_HALF_DB, container.MAX_STEP_INDEX) == (120, 64)
 
 
 # --- layout ---------------------------------------------------------------------------------
@@ -144,11 +146,11 @@ def test_crc16_of_the_check_string_is_the_published_value():
 
 
 def test_pack_one_frame_gives_the_golden_bytes():
-    head = bytes.fromhex("687a63 10 07 abcd 40 00 00 20 01 f403")
+    head = bytes.fromhex("687a63 10 07 abcd 40 00 20 01 f403")
     head += crc16(head)
-    golden = head + raw_record(head, 0, 0, bytes.fromhex("02 5ac3"))
+    golden = head + raw_record(head, 0, 0, bytes.fromhex("00 02 5ac3"))
     assert one_frame_file() == golden
-    assert golden.hex(" ") == "68 7a 63 10 07 ab cd 40 00 00 20 01 f4 03 98 6d 02 5a c3 1b fd"
+    assert golden.hex(" ") == "68 7a 63 10 07 ab cd 40 00 20 01 f4 03 37 25 00 02 5a c3 9f b3"
 
 
 def test_pack_every_field_gives_its_bytes_in_order():
@@ -158,22 +160,22 @@ def test_pack_every_field_gives_its_bytes_in_order():
         n_channels=2,
         n_latent=3,
         step_index=-5,
-        gain_half_db=-120,
         step_offsets=(0, -59, 69),
     )
-    head = bytes.fromhex("687a63 12 07 abcd 01 fb 88 03 000093a8 00c545 02 e222")
+    head = bytes.fromhex("687a63 12 07 abcd 01 fb 03 000093a8 00c545 02 e222")
     head += crc16(head)
-    packed = pack(header, [Chunk(2, (b"\x01", b""))])
-    second = raw_record(head, 0, 1, b"\x00")
-    assert packed == head + raw_record(head, 0, 0, b"\x01\x01") + second
+    packed = pack(header, [Chunk(2, (b"\x01", b""), gain_half_db=-120)])
+    second = raw_record(head, 0, 1, b"\x88\x00")
+    assert packed == head + raw_record(head, 0, 0, b"\x88\x01\x01") + second
 
 
 def test_pack_streamed_file_gives_frame_counts_and_an_end_record():
-    packed = pack_stream(header_of(162_001), [Chunk(80, (b"\x01",)), Chunk(2, (b"\x02\x03",))])
+    chunks = [Chunk(80, (b"\x01",), gain_half_db=120), Chunk(2, (b"\x02\x03",), gain_half_db=-1)]
     head = raw_stream_header()
-    golden = head + raw_record(head, 0, 0, b"\x50\x01\x01")
-    golden += raw_record(head, 1, 0, b"\x02\x02\x02\x03") + raw_record(head, 2, 0, b"\x00\xcf\x0f")
-    assert packed == golden
+    golden = head + raw_record(head, 0, 0, b"\x50\x78\x01\x01")
+    golden += raw_record(head, 1, 0, b"\x02\xff\x02\x02\x03")
+    golden += raw_record(head, 2, 0, b"\x00\x52\xcf\x0f")
+    assert pack_stream(header_of(162_001), chunks) == golden
 
 
 # --- round trips ----------------------------------------------------------------------------
@@ -206,7 +208,7 @@ def test_unpack_reports_header_and_payload_sizes():
     packed = pack(header, chunks_of(header, payload=bytes(130)))
     found = unpack(packed)
     assert found.payload_bytes == 4 * 132
-    overhead_per_record = 2 + 2
+    overhead_per_record = 1 + 2 + 2
     assert len(packed) == found.header_bytes + found.payload_bytes + 4 * overhead_per_record
 
 
@@ -233,7 +235,7 @@ def test_read_header_at_varint_borders_returns_the_frames(n_frames):
     header = header_of(n_frames * 2_000)
     packed = pack_header(header)
     assert read_header(packed) == (header, len(packed))
-    assert packed[11:-3] == leb128(n_frames)
+    assert packed[10:-3] == leb128(n_frames)
 
 
 def test_read_header_ignores_what_follows():
@@ -246,7 +248,7 @@ def test_read_header_of_streamed_file_leaves_the_length_unknown():
     assert header == without_length(header_of(9_999))
     assert header.is_streamed
     assert header.duration_s is None
-    assert n_bytes == 13
+    assert n_bytes == 12
 
 
 def test_duration_of_known_length_is_samples_by_rate():
@@ -276,7 +278,7 @@ def test_unpack_every_short_length_returns_the_exact_sample_count(rate):
 @pytest.mark.parametrize(("trim", "n_samples"), [(0, 2_000), (1, 1_999), (1_999, 1)])
 def test_unpack_one_frame_with_allowed_trim_returns_the_samples(trim, n_samples):
     head = raw_header(length=b"\x01" + leb128(trim))
-    found = unpack(head + raw_record(head, 0, 0, b"\x00"))
+    found = unpack(head + raw_record(head, 0, 0, b"\x00\x00"))
     assert found.header.n_samples == n_samples
 
 
@@ -294,9 +296,9 @@ def test_unpack_trim_of_a_whole_frame_raises_corrupt():
 
 def test_unpack_stream_with_trim_of_a_whole_frame_raises_corrupt():
     head = raw_stream_header()
-    chunk = raw_record(head, 0, 0, b"\x01\x00")
+    chunk = raw_record(head, 0, 0, b"\x01\x00\x00")
     with pytest.raises(CorruptError, match="trim"):
-        unpack(head + chunk + raw_record(head, 1, 0, b"\x00" + leb128(2_000)))
+        unpack(head + chunk + raw_record(head, 1, 0, b"\x00\x01" + leb128(2_000)))
 
 
 # --- limits ---------------------------------------------------------------------------------
@@ -312,8 +314,6 @@ ALLOWED = [
     ("n_channels", 16),
     ("step_index", -64),
     ("step_index", 64),
-    ("gain_half_db", -120),
-    ("gain_half_db", 120),
 ]
 REFUSED = [
     ("model_id", 0, "model id"),
@@ -326,8 +326,6 @@ REFUSED = [
     ("n_channels", 17, "channels"),
     ("step_index", -65, "step index"),
     ("step_index", 65, "step index"),
-    ("gain_half_db", -121, "gain"),
-    ("gain_half_db", 121, "gain"),
     ("sample_rate_hz", 0, "sample rate"),
     ("sample_rate_hz", 999, "sample rate"),
     ("sample_rate_hz", 768_001, "sample rate"),
@@ -360,8 +358,6 @@ def test_limit_tables_cover_every_field_of_the_header():
         {"step_index": -65},
         {"step_index": 65},
         {"step_index": -128},
-        {"gain_half_db": -121},
-        {"gain_half_db": 121},
         {"rate_channels": 0x00, "explicit": (0).to_bytes(4, "big")},
         {"rate_channels": 0x00, "explicit": (999).to_bytes(4, "big")},
         {"rate_channels": 0x00, "explicit": (768_001).to_bytes(4, "big")},
@@ -439,14 +435,36 @@ def test_unpack_payload_at_its_limit_returns_it():
 @pytest.mark.parametrize("excess", [1, 10**9])
 def test_unpack_payload_beyond_its_limit_raises_limit_before_it_is_read(excess):
     limit = 3 * 32 * container.MAX_SYMBOL_BYTES + 8
-    with pytest.raises(LimitError, match="declares"):
-        unpack(raw_header(length=b"\x03\x00") + leb128(limit + excess))
+    with pytest.raises(LimitError, match="are declared for 3 frames"):
+        unpack(raw_header(length=b"\x03\x00") + b"\x00" + leb128(limit + excess))
 
 
 def test_pack_payload_beyond_its_limit_raises_value_error():
     payload = bytes(32 * container.MAX_SYMBOL_BYTES + 9)
     with pytest.raises(ValueError, match="bytes"):
         pack(header_of(2_000), [Chunk(1, (payload,))])
+
+
+@pytest.mark.parametrize("gain_half_db", range(-120, 121))
+def test_unpack_every_allowed_gain_returns_it(gain_half_db):
+    chunk = Chunk(1, (b"\x5a", b""), gain_half_db)
+    header = header_of(2_000, n_channels=2)
+    for packed in (pack(header, [chunk]), pack_stream(header, [chunk])):
+        assert unpack(packed).chunks == (chunk,)
+
+
+@pytest.mark.parametrize("gain_half_db", [-128, -121, 121, 127])
+def test_unpack_gain_beyond_its_limit_raises_limit(gain_half_db):
+    gain = gain_half_db.to_bytes(1, "big", signed=True)
+    for head, count in ((raw_header(), b""), (raw_stream_header(), b"\x01")):
+        with pytest.raises(LimitError, match=f"gain of {gain_half_db} half decibels"):
+            unpack(head + raw_record(head, 0, 0, count + gain + b"\x00"))
+
+
+@pytest.mark.parametrize("gain_half_db", [-121, 121, 300])
+def test_pack_gain_beyond_its_limit_raises_value_error(gain_half_db):
+    with pytest.raises(ValueError, match=f"gain {gain_half_db} is outside"):
+        pack(header_of(2_000), [Chunk(1, (b"",), gain_half_db)])
 
 
 # --- what pack refuses ----------------------------------------------------------------------
@@ -489,7 +507,7 @@ def test_pack_header_of_unknown_length_raises_value_error():
 def test_pack_end_impossible_length_raises_value_error(n_frames, n_samples):
     header = without_length(header_of(2_000))
     with pytest.raises(ValueError, match="frames"):
-        pack_end(header, pack_header(header), n_frames, n_samples)
+        pack_end(header, pack_header(header), 1, n_frames, n_samples)
 
 
 # --- canonical forms ------------------------------------------------------------------------
@@ -506,26 +524,28 @@ def test_read_header_overlong_varint_raises_corrupt(length):
 def test_unpack_overlong_payload_length_raises_corrupt():
     head = raw_header()
     with pytest.raises(CorruptError, match="shortest"):
-        unpack(head + raw_record(head, 0, 0, OVERLONG_ZERO))
+        unpack(head + raw_record(head, 0, 0, b"\x00" + OVERLONG_ZERO))
 
 
-@pytest.mark.parametrize("count", [OVERLONG_ZERO, b"\x81\x00"])
-def test_unpack_overlong_frame_count_raises_corrupt(count):
+@pytest.mark.parametrize("end", [b"\x81\x00\x00", b"\x01" + OVERLONG_ZERO])
+def test_unpack_overlong_integer_in_the_end_record_raises_corrupt(end):
     head = raw_stream_header()
+    chunk = raw_record(head, 0, 0, b"\x01\x00\x00")
     with pytest.raises(CorruptError, match="shortest"):
-        unpack(head + raw_record(head, 0, 0, count + b"\x00"))
+        unpack(head + chunk + raw_record(head, 1, 0, b"\x00" + end))
 
 
-def test_unpack_overlong_trim_in_the_end_record_raises_corrupt():
+@pytest.mark.parametrize("end", [SIX_BYTE_VARINT + b"\x00", b"\x01" + SIX_BYTE_VARINT])
+def test_unpack_six_byte_integer_in_the_end_record_raises_limit(end):
     head = raw_stream_header()
-    chunk = raw_record(head, 0, 0, b"\x01\x00")
-    with pytest.raises(CorruptError, match="shortest"):
-        unpack(head + chunk + raw_record(head, 1, 0, b"\x00" + OVERLONG_ZERO))
+    chunk = raw_record(head, 0, 0, b"\x01\x00\x00")
+    with pytest.raises(LimitError, match="longer than 5"):
+        unpack(head + chunk + raw_record(head, 1, 0, b"\x00" + end))
 
 
 def test_unpack_six_byte_payload_length_raises_limit():
     with pytest.raises(LimitError, match="longer than 5"):
-        unpack(raw_header() + SIX_BYTE_VARINT)
+        unpack(raw_header() + b"\x00" + SIX_BYTE_VARINT)
 
 
 @pytest.mark.parametrize("rate", SAMPLE_RATES_HZ[1:])
@@ -603,7 +623,7 @@ def test_unpack_any_two_swapped_records_raises_corrupt(streamed, n_channels):
     chunks = [Chunk(80, (b"same",) * n_channels)] * 3
     header = without_length(known) if streamed else known
     head, records = split_records(header, chunks)
-    end = pack_end(header, head, 240, 480_000) if streamed else b""
+    end = pack_end(header, head, 3, 240, 480_000) if streamed else b""
     assert unpack(head + b"".join(records) + end).chunks == tuple(chunks)
     for i in range(len(records)):
         for j in range(i):
@@ -622,7 +642,7 @@ def test_unpack_repeated_record_raises_corrupt():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"fingerprint": 1}, {"model_id": 8}, {"step_index": 1}, {"gain_half_db": 1}],
+    [{"fingerprint": 1}, {"model_id": 8}, {"step_index": 1}, {"sample_rate_hz": 15_999}],
 )
 def test_unpack_record_of_another_file_raises_corrupt(changes):
     header, other = header_of(2_000), header_of(2_000, **changes)
@@ -633,7 +653,7 @@ def test_unpack_record_of_another_file_raises_corrupt(changes):
 
 
 def test_unpack_bytes_after_the_end_raises_corrupt():
-    with pytest.raises(CorruptError, match="3 bytes after the end"):
+    with pytest.raises(CorruptError, match="there are bytes after the end"):
         unpack(one_frame_file() + bytes(3))
 
 
@@ -658,36 +678,139 @@ def test_unpack_stream_without_end_record_raises_truncated():
 def test_unpack_stream_without_chunks_raises_limit():
     head = raw_stream_header()
     with pytest.raises(LimitError, match="0 frames"):
-        unpack(head + raw_record(head, 0, 0, b"\x00\x00"))
+        unpack(head + raw_record(head, 0, 0, b"\x00\x00\x00"))
 
 
 def test_unpack_stream_with_end_record_of_another_place_raises_corrupt():
     head = raw_stream_header()
-    chunk = raw_record(head, 0, 0, b"\x01\x00")
-    with pytest.raises(CorruptError, match="checksum of chunk 1"):
-        unpack(head + chunk + raw_record(head, 0, 0, b"\x00\x00"))
+    chunk = raw_record(head, 0, 0, b"\x01\x00\x00")
+    for index, channel in ((0, 0), (2, 0), (1, 1)):
+        with pytest.raises(CorruptError, match="checksum of chunk 1"):
+            unpack(head + chunk + raw_record(head, index, channel, b"\x00\x01\x00"))
 
 
-def test_unpack_stream_with_short_chunk_in_the_middle_raises_corrupt():
+@pytest.mark.parametrize("declared", [0, 2, 4, 83, 2**35 - 1])
+def test_unpack_stream_whose_end_tells_other_frames_raises_corrupt(declared):
     head = raw_stream_header()
-    body = raw_record(head, 0, 0, b"\x4f\x00") + raw_record(head, 1, 0, b"\x01\x00")
-    with pytest.raises(CorruptError, match="short"):
-        unpack(head + body + raw_record(head, 2, 0, b"\x00\x00"))
+    body = raw_record(head, 0, 0, b"\x02\x00\x00") + raw_record(head, 1, 0, b"\x01\x00\x00")
+    assert unpack(head + body + raw_record(head, 2, 0, b"\x00\x03\x00")).header.n_frames == 3
+    with pytest.raises(CorruptError, match=f"3 frames came, the end record says {declared}"):
+        unpack(head + body + raw_record(head, 2, 0, b"\x00" + leb128(declared) + b"\x00"))
 
 
-@pytest.mark.parametrize("second", [0, 1, 80])
+@pytest.mark.parametrize("counts", [(1, 80), (79, 1), (80, 1, 1, 80, 80), (1,) * 300])
+def test_unpack_stream_with_short_chunks_anywhere_returns_them(counts):
+    chunks = tuple(Chunk(count, (bytes([i % 256]),), i % 120) for i, count in enumerate(counts))
+    found = unpack(pack_stream(header_of(sum(counts) * 2_000 - 9), chunks))
+    assert found.chunks == chunks
+    assert (found.header.n_frames, found.header.n_samples) == (sum(counts), sum(counts) * 2_000 - 9)
+
+
+@pytest.mark.parametrize("second", [1, 3, 80])
 def test_unpack_stream_with_channels_of_unequal_frames_raises_corrupt(second):
     head = raw_stream_header(rate_channels=0x41)
-    body = raw_record(head, 0, 0, b"\x02\x00") + raw_record(head, 0, 1, bytes([second, 0]))
-    with pytest.raises(CorruptError, match=f"declares {second} frames"):
-        unpack(head + body + raw_record(head, 1, 0, b"\x00\x00"))
+    body = raw_record(head, 0, 0, b"\x02\x00\x00") + raw_record(head, 0, 1, bytes([second, 0, 0]))
+    with pytest.raises(CorruptError, match="channels of chunk 0 differ in frames or gain"):
+        unpack(head + body + raw_record(head, 1, 0, b"\x00\x02\x00"))
 
 
-@pytest.mark.parametrize("count", [b"\x51", b"\x7f", b"\x80\x01", FIVE_BYTE_VARINT])
-def test_unpack_stream_with_too_long_chunk_raises_corrupt(count):
+@pytest.mark.parametrize("streamed", [False, True])
+def test_unpack_channels_of_unequal_gain_raises_corrupt(streamed):
+    head = raw_stream_header(rate_channels=0x41) if streamed else raw_header(rate_channels=0x41)
+    count, end = (b"\x01", raw_record(head, 1, 0, b"\x00\x01\x00")) if streamed else (b"", b"")
+    equal, other = (raw_record(head, 0, 1, count + gain + b"\x00") for gain in (b"\x05", b"\xfb"))
+    first = raw_record(head, 0, 0, count + b"\x05\x00")
+    assert unpack(head + first + equal + end).chunks == (Chunk(1, (b"", b""), 5),)
+    with pytest.raises(CorruptError, match="channels of chunk 0 differ in frames or gain"):
+        unpack(head + first + other + end)
+
+
+def test_unpack_stream_that_ends_between_channels_raises_limit():
+    head = raw_stream_header(rate_channels=0x41)
+    body = raw_record(head, 0, 0, b"\x02\x00\x00") + raw_record(head, 0, 1, b"\x00\x02\x00")
+    with pytest.raises(LimitError, match="chunk 0 declares 0 frames"):
+        unpack(head + body)
+
+
+@pytest.mark.parametrize("count", [81, 127, 128, 255])
+def test_unpack_stream_with_too_long_chunk_raises_limit(count):
     head = raw_stream_header()
-    with pytest.raises(CorruptError, match="declares"):
-        unpack(head + raw_record(head, 0, 0, count + b"\x00"))
+    with pytest.raises(LimitError, match=f"chunk 0 declares {count} frames"):
+        unpack(head + raw_record(head, 0, 0, bytes([count, 0, 0])))
+
+
+def test_unpack_stream_longer_than_a_file_may_be_raises_limit(monkeypatch):
+    monkeypatch.setattr(container.chunks, "MAX_FRAMES", 161)
+    chunks = [Chunk(80, (b"",)), Chunk(80, (b"",)), Chunk(1, (b"",))]
+    assert unpack(pack_stream(header_of(322_000), chunks)).header.n_frames == 161
+    for more in (Chunk(2, (b"",)), Chunk(80, (b"",))):
+        with pytest.raises(LimitError, match=f"chunk 2 declares {more.n_frames} frames"):
+            unpack(pack_stream(header_of((160 + more.n_frames) * 2_000), [*chunks[:2], more]))
+
+
+# --- one chunk at a time --------------------------------------------------------------------
+
+
+class Trickle:
+    """A stream that gives a few bytes at a time, as a slow pipe does."""
+
+    def __init__(self, data: bytes, n_at_once: int) -> None:
+        self.rest, self.n_at_once = data, n_at_once
+
+    def read(self, n_bytes: int, /) -> bytes:
+        n_bytes = min(n_bytes, self.n_at_once)
+        piece, self.rest = self.rest[:n_bytes], self.rest[n_bytes:]
+        return piece
+
+
+@pytest.mark.parametrize("n_at_once", [1, 3, 10**6])
+@pytest.mark.parametrize("write", [pack, pack_stream])
+def test_reader_of_a_trickle_finds_what_unpack_finds(write, n_at_once):
+    header = header_of(500_123, n_channels=2)
+    packed = write(header, chunks_of(header))
+    reader, expected = Reader(Trickle(packed, n_at_once)), unpack(packed)
+    assert tuple(reader.chunks()) == expected.chunks
+    assert reader.header == expected.header == header
+    assert (reader.is_streamed, reader.header_bytes) == (
+        expected.is_streamed, expected.header_bytes,
+    )  # fmt: skip
+    assert (reader.n_bytes, reader.payload_bytes) == (len(packed), expected.payload_bytes)
+
+
+@pytest.mark.parametrize("write", [pack, pack_stream])
+def test_reader_reads_no_further_than_the_chunk_asked_for(write):
+    header = header_of(480_000)
+    packed = write(header, chunks_of(header))
+    stream = Trickle(packed, 10**6)
+    reader = Reader(stream)
+    record_bytes = 1 + 1 + 4 + 2 + reader.is_streamed
+    chunks = reader.chunks()
+    for n_taken in range(3):
+        assert reader.n_bytes == reader.header_bytes + n_taken * record_bytes
+        assert len(stream.rest) == len(packed) - reader.n_bytes
+        assert reader.payload_bytes == n_taken * 4
+        next(chunks)
+
+
+def test_reader_of_a_streamed_file_knows_its_length_at_the_end_only():
+    header = header_of(9_999)
+    reader = Reader(Trickle(pack_stream(header, chunks_of(header)), 10**6))
+    assert (reader.header, reader.is_streamed) == (without_length(header), True)
+    chunks = reader.chunks()
+    next(chunks)
+    assert reader.header == without_length(header)
+    assert list(chunks) == []
+    assert (reader.header, reader.is_streamed) == (header, True)
+
+
+def test_reader_gives_the_chunks_before_a_damaged_one():
+    header = header_of(480_000)
+    packed = bytearray(pack(header, chunks_of(header)))
+    packed[-1] ^= 1
+    chunks = Reader(Trickle(bytes(packed), 10**6)).chunks()
+    assert [next(chunks), next(chunks)] == chunks_of(header)[:2]
+    with pytest.raises(CorruptError, match="checksum of chunk 2"):
+        next(chunks)
 
 
 # --- size -----------------------------------------------------------------------------------

@@ -20,12 +20,14 @@ def streamed_file(chunks: list[Chunk], *, n_samples: int, **changes: object) -> 
     head = pack_header(header)
     body = [pack_chunk(header, head, i, chunk) for i, chunk in enumerate(chunks)]
     n_frames = sum(chunk.n_frames for chunk in chunks)
-    return head + b"".join(body) + pack_end(header, head, n_frames, n_samples)
+    end = pack_end(header, head, len(chunks), n_frames, n_samples)
+    return head + b"".join(body) + end
 
 
-MONO = [Chunk(3, (b"\x9a\x00\x41\xfe",))]
-MONO_LONG = [Chunk(80, (b"\x17" * 130,)), Chunk(80, (b"",)), Chunk(1, (b"\x80",))]
-STEREO = [Chunk(80, (b"\xff\xee", b"\x01")), Chunk(2, (b"", b"\x00\x00\x07"))]
+MONO = [Chunk(3, (b"\x9a\x00\x41\xfe",), gain_half_db=-120)]
+MONO_LONG = [Chunk(80, (b"\x17" * 130,), 5), Chunk(80, (b"",), -3), Chunk(1, (b"\x80",), 120)]
+MONO_SHORT = [Chunk(1, (b"\x9a",)), Chunk(80, (b"\x17" * 9,), 24), Chunk(7, (b"",), -1)]
+STEREO = [Chunk(80, (b"\xff\xee", b"\x01"), 12), Chunk(2, (b"", b"\x00\x00\x07"), -9)]
 
 FILES = {
     "one-frame": known_file([Chunk(1, (b"\x5a\xc3",))], n_samples=1),
@@ -36,6 +38,7 @@ FILES = {
     "known-length-explicit-rate": known_file(MONO, n_samples=14_000, sample_rate_hz=37_800),
     "streamed": streamed_file(MONO, n_samples=5_501),
     "streamed-three-chunks": streamed_file(MONO_LONG, n_samples=321_999),
+    "streamed-short-chunks": streamed_file(MONO_SHORT, n_samples=175_001),
     "streamed-two-channels": streamed_file(STEREO, n_samples=163_000, n_channels=2),
     "streamed-explicit-steps-and-rate": streamed_file(
         STEREO,
