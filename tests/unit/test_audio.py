@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from hzc import audio
 from hzc.audio import Size, Source
+from hzc.blocks import joined
 from hzc.errors import AudioReadError, CorruptError, OutputWriteError, UnsupportedAudioError
 
 LOSSLESS = {"a.wav": "WAV", "a.flac": "FLAC", "a.aiff": "AIFF", "a.aif": "AIFF", "a.caf": "CAF",
@@ -56,7 +58,7 @@ def test_open_source_of_a_file_gives_its_samples_and_figures(tmp_path, rate_hz, 
     assert (source.sample_rate_hz, source.n_channels) == (rate_hz, n_channels)
     assert source.duration_s == pytest.approx(3_001 / rate_hz)
     for _ in range(2):
-        found = audio.joined(source.blocks())
+        found = joined(source.blocks())
         assert found.dtype == np.float32
         assert np.array_equal(found, samples / np.float32(32_768))
 
@@ -67,7 +69,7 @@ def test_open_source_of_bytes_equals_that_of_the_file(tmp_path):
     of_bytes = audio.open_source(path.read_bytes())
     for _ in range(2):
         assert np.array_equal(
-            audio.joined(of_bytes.blocks()), audio.joined(audio.open_source(str(path)).blocks())
+            joined(of_bytes.blocks()), joined(audio.open_source(str(path)).blocks())
         )
 
 
@@ -79,12 +81,12 @@ def test_open_source_of_a_long_file_gives_blocks_of_bounded_size(tmp_path, monke
     blocks = list(audio.open_source(path).blocks())
     assert [block.shape for block in blocks] == [(2, 1_000)] * 3 + [(2, 500)]
     assert all(block.flags.c_contiguous for block in blocks)
-    assert np.array_equal(audio.joined(blocks), samples)
+    assert np.array_equal(joined(blocks), samples)
 
 
 def test_open_source_of_float_audio_keeps_what_is_beyond_full_scale():
     samples = np.array([0.0, 1.5, -2.0], dtype=np.float32)
-    found = audio.joined(audio.open_source(wav_bytes(samples, subtype="FLOAT")).blocks())
+    found = joined(audio.open_source(wav_bytes(samples, subtype="FLOAT")).blocks())
     assert found[0].tolist() == samples.tolist()
 
 
@@ -95,7 +97,7 @@ def test_open_source_reads_every_format_that_write_makes(tmp_path, name):
     audio.write(path, name, iter([written]), 48_000, Size(2, 9_600))
     source = audio.open_source(path)
     assert (source.sample_rate_hz, source.n_channels) == (48_000, 2)
-    found = audio.joined(source.blocks())
+    found = joined(source.blocks())
     if name in LOSSLESS:
         assert found.shape == (2, 9_600)
         assert np.abs(found - written).max() < 1e-4
@@ -125,7 +127,7 @@ def test_open_source_of_what_is_no_audio_raises(tmp_path, data, message):
 
 def test_open_source_of_a_cut_off_file_gives_what_is_there():
     data = wav_bytes(sine(4_000, 100))
-    found = audio.joined(audio.open_source(data[: 44 + 2 * 1_500]).blocks())
+    found = joined(audio.open_source(data[: 44 + 2 * 1_500]).blocks())
     assert found.shape == (1, 1_500)
 
 
@@ -165,7 +167,7 @@ def test_mixed_gives_the_mean_of_the_channels_block_by_block():
     mono = audio.mixed(source_of(in_pieces(samples, [100, 350])))
     assert mono.n_channels == 1
     assert [block.shape for block in mono.blocks()] == [(1, 100), (1, 250), (1, 150)]
-    assert audio.joined(mono.blocks()) == pytest.approx(samples.mean(axis=0, keepdims=True))
+    assert joined(mono.blocks()) == pytest.approx(samples.mean(axis=0, keepdims=True))
 
 
 def test_mixed_of_one_channel_is_the_source_itself():
@@ -235,6 +237,16 @@ def test_survey_of_a_value_that_is_not_finite_says_where(bad):
         audio.survey(source)
 
 
+def test_checked_gives_the_blocks_before_a_value_that_is_not_finite():
+    good, bad = np.zeros((2, 900), dtype=np.float32), np.zeros((2, 900), dtype=np.float32)
+    bad[0, 300] = np.nan
+    found = audio.checked(iter([good, good, bad, good]), 1_000)
+    assert next(found) is good
+    assert next(found) is good
+    with pytest.raises(UnsupportedAudioError, match=r"sample at 2\.100 s is NaN or infinite"):
+        next(found)
+
+
 @pytest.mark.parametrize("pieces", [[], [np.zeros((1, 0), dtype=np.float32)]])
 def test_survey_of_no_samples_raises(pieces):
     source = Source(16_000, 1, 1.0, lambda: iter(pieces))
@@ -242,7 +254,7 @@ def test_survey_of_no_samples_raises(pieces):
         audio.survey(source)
 
 
-# --- resampling and fitting -----------------------------------------------------------------
+# --- resampling -----------------------------------------------------------------------------
 
 
 def test_resampled_at_the_same_rate_passes_the_blocks_on():
@@ -255,7 +267,7 @@ def test_resampled_at_the_same_rate_passes_the_blocks_on():
 @pytest.mark.parametrize("n_samples", [1, 777, 50_000])
 def test_resampled_length_is_right_within_a_sample(from_hz, n_samples):
     blocks = iter([np.zeros((2, n_samples), dtype=np.float32)])
-    found = audio.joined(audio.resampled(blocks, 2, from_hz, 16_000))
+    found = joined(audio.resampled(blocks, 2, from_hz, 16_000))
     assert found.shape[0] == 2
     assert abs(found.shape[1] - n_samples * 16_000 / from_hz) <= 1
 
@@ -265,7 +277,7 @@ def test_resampled_length_is_right_within_a_sample(from_hz, n_samples):
 )
 def test_resampled_sine_stays_that_sine(from_hz, to_hz):
     blocks = iter([0.5 * sine(from_hz, 440, from_hz)[None]])
-    found = audio.joined(audio.resampled(blocks, 1, from_hz, to_hz))[0]
+    found = joined(audio.resampled(blocks, 1, from_hz, to_hz))[0]
     inner = slice(to_hz // 10, -to_hz // 10)
     expected = 0.5 * sine(len(found), 440, to_hz)
     assert np.abs(found[inner] - expected[inner]).max() < 2e-3
@@ -273,7 +285,7 @@ def test_resampled_sine_stays_that_sine(from_hz, to_hz):
 
 def test_resampled_channels_do_not_leak_into_each_other():
     pair = np.stack([sine(8_000, 440, 8_000), np.zeros(8_000, dtype=np.float32)])
-    found = audio.joined(audio.resampled(iter([pair]), 2, 8_000, 16_000))
+    found = joined(audio.resampled(iter([pair]), 2, 8_000, 16_000))
     assert np.abs(found[0]).max() > 0.9
     assert np.abs(found[1]).max() == 0.0
 
@@ -281,26 +293,9 @@ def test_resampled_channels_do_not_leak_into_each_other():
 @given(st.lists(st.integers(0, 4_000), max_size=5))
 def test_resampled_in_blocks_of_any_size_gives_the_same_samples(cuts):
     samples = np.random.default_rng(1).normal(0, 0.1, (2, 4_000)).astype(np.float32)
-    whole = audio.joined(audio.resampled(iter([samples]), 2, 44_100, 16_000))
-    pieces = audio.joined(audio.resampled(iter(in_pieces(samples, cuts)), 2, 44_100, 16_000))
+    whole = joined(audio.resampled(iter([samples]), 2, 44_100, 16_000))
+    pieces = joined(audio.resampled(iter(in_pieces(samples, cuts)), 2, 44_100, 16_000))
     assert np.array_equal(pieces, whole)
-
-
-@given(st.integers(0, 50), st.integers(0, 60), st.lists(st.integers(0, 50), max_size=4))
-def test_fitted_gives_exactly_the_samples_asked_for(n_given, n_wanted, cuts):
-    samples = np.arange(2.0 * n_given, dtype=np.float32).reshape(2, n_given)
-    blocks = list(audio.fitted(iter(in_pieces(samples, cuts)), 2, n_wanted))
-    found = audio.joined([np.zeros((2, 0), dtype=np.float32), *blocks])
-    kept = min(n_given, n_wanted)
-    assert found.shape == (2, n_wanted)
-    assert np.array_equal(found[:, :kept], samples[:, :kept])
-    assert not found[:, kept:].any()
-
-
-def test_fitted_far_beyond_the_end_fills_up_in_blocks():
-    blocks = list(audio.fitted(iter([]), 1, 3 * audio.BLOCK_SAMPLES + 1))
-    assert max(block.shape[1] for block in blocks) == audio.BLOCK_SAMPLES
-    assert sum(block.shape[1] for block in blocks) == 3 * audio.BLOCK_SAMPLES + 1
 
 
 # --- writing --------------------------------------------------------------------------------
@@ -358,12 +353,37 @@ def test_write_of_what_is_beyond_full_scale_clips_and_counts_it(tmp_path):
 
 
 def test_write_of_a_wav_too_large_for_its_sizes_becomes_rf64(tmp_path, monkeypatch):
-    monkeypatch.setattr(audio, "RF64_BYTES", 1_000)
+    monkeypatch.setattr(audio, "MAX_WAV_BYTES", 1_000)
     blocks = [np.zeros((2, 250), dtype=np.float32)]
     for n_samples, magic in ((250, b"RIFF"), (251, b"RF64")):
         path = tmp_path / "a.wav"
         audio.write(path, path, iter(blocks), 16_000, Size(2, n_samples))
         assert path.read_bytes()[:4] == magic
+
+
+@pytest.mark.parametrize("name", LOSSLESS)
+def test_write_of_unknown_length_gives_the_file_of_the_known_one(tmp_path, name):
+    samples = np.stack([sine(3_000, 200), sine(3_000, 300)])
+    for folder, n_samples in (("known", 3_000), ("unknown", None)):
+        path = tmp_path / folder / name
+        path.parent.mkdir()
+        pieces = iter(in_pieces(samples, [1, 2_000]))
+        assert audio.write(path, name, pieces, 16_000, Size(2, n_samples)) == 0
+    unknown = tmp_path / "unknown" / name
+    assert unknown.read_bytes() == (tmp_path / "known" / name).read_bytes()
+
+
+def test_write_of_unknown_length_that_a_wav_cannot_hold_raises(tmp_path, monkeypatch):
+    monkeypatch.setattr(audio, "MAX_WAV_BYTES", 1_000)
+    block = np.zeros((2, 125), dtype=np.float32)
+    path = tmp_path / "a.wav"
+    audio.write(path, path, iter([block] * 2), 16_000, Size(2, None))
+    with pytest.raises(OutputWriteError, match="too long for a WAV file") as caught:
+        audio.write(path, path, iter([block] * 3), 16_000, Size(2, None))
+    for name in re.findall(r"\.\w+", caught.value.hint):
+        path = tmp_path / f"a{name}"
+        audio.write(path, path, iter([block] * 3), 16_000, Size(2, None))
+        assert soundfile.info(path).frames == 375
 
 
 @pytest.mark.parametrize(
@@ -413,8 +433,3 @@ def test_write_to_a_pipe_gives_a_whole_wav(tmp_path):
     reader.join(20)
     found, _ = soundfile.read(io.BytesIO(received[0]))
     assert found == pytest.approx(0.5 * sine(900, 440), abs=1e-4)
-
-
-def test_joined_puts_blocks_end_to_end():
-    parts = [np.zeros((2, 3), np.float32), np.ones((2, 1), np.float32)]
-    assert audio.joined(iter(parts)).tolist() == [[0, 0, 0, 1], [0, 0, 0, 1]]
