@@ -26,6 +26,7 @@ from hzc.blocks import (
     cut_at_multiples,
     fitted,
     joined,
+    limited,
     rechunked,
     start_of,
 )
@@ -155,7 +156,7 @@ class Encoder:
         first = list(start_of(blocks, round(STREAM_AFTER_S * source.sample_rate_hz)))
         rest = next(blocks, None)
         if rest is None:
-            short = audio.array_source(joined(first), source.sample_rate_hz)
+            short = replace(source, blocks=lambda: iter(first))
             encoded = self.encode(
                 short, step_index=step_index, keep_channels=True, verify=verify, progress=progress
             )
@@ -209,9 +210,11 @@ class Encoder:
     def _latents(self, source: Source, header: Header, gain_half_db: int) -> Blocks:
         """Yield the latent of a source of known length, float32 [channel, D, frames]."""
         assert header.n_frames is not None
+        assert header.n_samples is not None
         n_frames = header.n_frames
         gain = linear_gain(gain_half_db)
-        loud = (block * gain for block in source.blocks())
+        # A file that is still being written may have grown since it was surveyed.
+        loud = (block * gain for block in limited(source.blocks(), header.n_samples))
         return self._windowed(self._padded(loud, source, lambda: n_frames), CORE_FRAMES)
 
     def _padded(self, blocks: Blocks, source: Source, n_frames: Callable[[], int]) -> Blocks:
