@@ -116,9 +116,7 @@ def command(
         return chosen
 
     def work(job: Job, report: Report) -> None:
-        from hzc.decoder import Span
-
-        target = Target(job, sample_rate, Span(start, duration), force, quiet or as_json)
+        target = Target(job, sample_rate, start, duration, force, quiet or as_json)
         if salvage:
             _decode_salvaged(target, codec, report)
         elif files.is_regular(job.source):
@@ -139,9 +137,17 @@ class Target:
     job: Job
     sample_rate: int | str
     """In hertz, or "source"."""
-    span: Span
+    start_s: float
+    duration_s: float | None
     force: bool
     is_silent: bool
+
+    @property
+    def span(self) -> Span:
+        """The stretch to decode."""
+        from hzc.decoder import Span
+
+        return Span(self.start_s, self.duration_s)
 
     def rate_hz(self, header: Header) -> int:
         """Return the sample rate of the output."""
@@ -163,11 +169,11 @@ def _decode_file(target: Target, codec: Chosen, report: Report) -> None:
 
 def _decode_stream(target: Target, codec: Chosen, report: Report) -> None:
     """Decode a pipe as it comes."""
-    from hzc.decoder import LIVE
-
     with files.open_input(target.job.source) as stream:
         reader = Reader(InputStream(stream, target.job.source))
         chosen = codec(reader.header)
+        from hzc.decoder import LIVE
+
         report.done(*_write(target, chosen, lambda: reader.header, reader.chunks(), LIVE))
 
 

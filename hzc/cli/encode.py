@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -109,9 +110,9 @@ def command(
     def work(job: Job, report: Report) -> None:
         silent = quiet or as_json
         if layout is None and files.is_regular(job.source):
-            measured = _encode_file(job, codec(), choices, report, force, silent)
+            measured = _encode_file(job, codec, choices, report, force, silent)
         else:
-            measured = _encode_stream(job, codec(), choices, report, force, silent, layout)
+            measured = _encode_stream(job, codec, choices, report, force, silent, layout)
         report.done(
             f"{job.target}  {measured.line()}",
             {"source": job.source, "path": job.target, **measured.values()},
@@ -124,23 +125,25 @@ def command(
 
 
 def _encode_file(
-    job: Job, codec: Codec, choices: Choices, report: Report, force: bool, silent: bool
-) -> Rate:
+    job: Job, codec: Callable[[], Codec], choices: Choices, report: Report, force: bool,
+    silent: bool,
+) -> Rate:  # fmt: skip
     """Encode a file, which can be gone through twice."""
     from hzc import audio, container, rate
 
     files.check_readable(job.source)
     source = audio.open_source(job.source)
+    encoder = codec().encoder
     _tell_mix(job, source, choices, report)
     with seconds_bar(source.duration_s or 0.0, job.source, quiet=silent) as progress:
-        data = codec.encoder.encode(source, **asdict(choices), progress=progress).data
+        data = encoder.encode(source, **asdict(choices), progress=progress).data
     files.write_bytes(job.target, data, force=force)
     return rate.measure(container.unpack(data), len(data))
 
 
 def _encode_stream(
-    job: Job, codec: Codec, choices: Choices, report: Report, force: bool, silent: bool,
-    layout: tuple[int, int] | None,
+    job: Job, codec: Callable[[], Codec], choices: Choices, report: Report, force: bool,
+    silent: bool, layout: tuple[int, int] | None,
 ) -> Rate:  # fmt: skip
     """Encode a pipe as it comes; `layout` is rate and channels of raw samples."""
     from hzc import streams
@@ -150,12 +153,13 @@ def _encode_stream(
             source = streams.open_stream(stream)
         else:
             source = streams.open_raw(stream, *layout)
+        encoder = codec().encoder
         _tell_mix(job, source, choices, report)
         with (
             seconds_bar(source.duration_s or 0.0, job.source, quiet=silent) as progress,
             files.open_output(job.target, force=force) as write,
         ):
-            return codec.encoder.encode_stream(source, write, **asdict(choices), progress=progress)
+            return encoder.encode_stream(source, write, **asdict(choices), progress=progress)
 
 
 def _tell_mix(job: Job, source: Source, choices: Choices, report: Report) -> None:
