@@ -177,12 +177,12 @@ def test_bug_when_hzc_has_one_then_one_line_and_exit_1(
 ) -> None:
     from harness import run_here
 
-    from hzc.codec import Codec
+    from hzc.decoder import Decoder
 
     def broken(*args: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(Codec, "decode_blocks", broken)
+    monkeypatch.setattr(Decoder, "samples", broken)
     words = ["decode", "--model", str(cli.model), "talk.hzc"]
     result = run_here(words, b"")
     assert result.code == 1

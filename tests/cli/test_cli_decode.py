@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import crc_hqx
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from harness import Cli, Wav
 from hzc import container
 from hzc.container import Chunk
 
-READERS = (("decode", "-f"), ("bitrate",), ("info",))
+READERS = (("decode", "-f"), ("bitrate",), ("info",), ("check",))
 
 
 @pytest.mark.parametrize("command", READERS, ids=lambda c: c[0])
@@ -63,12 +64,15 @@ def test_reader_when_a_bit_is_wrong_then_exit_4(
 def test_reader_when_bytes_follow_the_end_then_exit_4(cli: Cli, coded: bytes) -> None:
     (cli.folder / "long.hzc").write_bytes(coded + b"\0")
     for command in READERS:
-        cli.refuse(4, "1 bytes after the end", *command, "long.hzc")
+        cli.refuse(4, "there are bytes after the end", *command, "long.hzc")
 
 
 def test_reader_when_the_version_is_newer_then_says_update(cli: Cli, coded: bytes) -> None:
-    (cli.folder / "new.hzc").write_bytes(coded[:3] + b"\x20" + coded[4:])
-    for command in READERS:
+    n_bytes = container.unpack(coded).header_bytes
+    head = coded[:3] + b"\x20" + coded[4 : n_bytes - 2]
+    head += crc_hqx(head, 0xFFFF).to_bytes(2, "big")
+    (cli.folder / "new.hzc").write_bytes(head + coded[n_bytes:])
+    for command in (*READERS, ("decode", "-f", "--salvage")):
         result = cli.refuse(4, "format version 2", *command, "new.hzc")
         assert "hint: update hzc" in result.stderr
 
@@ -163,17 +167,18 @@ def test_decode_when_the_rate_is_none_then_usage(cli: Cli, hzc: Path, rate: str)
     cli.misuse("is neither 'source' nor a rate", "decode", hzc, f"--sample-rate={rate}")
 
 
-def test_decode_when_samples_are_clipped_then_a_note_says_how_many(
+def test_decode_when_samples_are_clipped_then_the_line_says_how_many(
     cli: Cli, hzc: Path, coded: bytes
 ) -> None:
     parsed = container.unpack(coded)
-    quiet = replace(parsed.header, gain_half_db=-120)  # the decoder turns it up by 60 dB
-    hzc.write_bytes(container.pack(quiet, parsed.chunks))
+    # The decoder turns these up by 60 dB.
+    quiet = [replace(chunk, gain_half_db=-120) for chunk in parsed.chunks]
+    hzc.write_bytes(container.pack(parsed.header, quiet))
     result = cli("decode", hzc, "loud.wav")
-    assert "hzc: note: loud.wav: " in result.stderr
-    assert "samples clipped" in result.stderr
     (line,) = cli("decode", "-f", "--json", hzc, "loud.wav").objects
     assert line["n_clipped"] > 1_000
+    clipped = f"({line['n_clipped']} samples clipped)"
+    assert result.stderr == f"loud.wav  2.50 s  16000 Hz  {clipped}\n"
     assert np.abs(soundfile.read("loud.wav")[0]).max() <= 1.0
 
 

@@ -76,24 +76,28 @@ def test_target_when_force_and_skip_existing_then_usage(cli: Cli, wav: Wav) -> N
 def test_target_when_it_appears_during_the_work_then_the_newcomer_is_kept(
     cli: Cli, wav: Wav, hzc: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hzc.codec import Codec
+    from hzc.decoder import Decoder
+    from hzc.encoder import Encoder
 
-    name = "encode_source" if command == "encode" else "decode_blocks"
-    usual = getattr(Codec, name)
+    worker, name = (Encoder, "encode") if command == "encode" else (Decoder, "samples")
+    usual = getattr(worker, name)
 
     def slow(*args: object, **kwargs: object) -> object:
         Path("target.au").write_bytes(b"newcomer")
         return usual(*args, **kwargs)
 
-    monkeypatch.setattr(Codec, name, slow)
+    monkeypatch.setattr(worker, name, slow)
     source = wav("a.wav") if command == "encode" else hzc
-    result = cli(command, source, "-o", "target.au", code=6)
-    assert_one_clear_line(result.stderr, "target.au: exists already")
-    assert Path("target.au").read_bytes() == b"newcomer"
-    assert cli(command, source, "-o", "target.au", "--skip-existing").code == 0
-    Path("target.au").unlink()
-    cli(command, source, "-o", "target.au", "--skip-existing")
-    assert Path("target.au").read_bytes() == b"newcomer"
+    data = source.read_bytes()
+    for given, stdin in ((source, b""), ("-", data)):
+        result = cli(command, given, "-o", "target.au", code=6, stdin=stdin)
+        assert_one_clear_line(result.stderr, "target.au: exists already")
+        assert Path("target.au").read_bytes() == b"newcomer"
+        assert cli(command, source, "-o", "target.au", "--skip-existing").code == 0
+        Path("target.au").unlink()
+        cli(command, given, "-o", "target.au", "--skip-existing", stdin=stdin)
+        assert Path("target.au").read_bytes() == b"newcomer"
+        Path("target.au").unlink()
 
 
 def test_target_when_the_file_system_has_no_hard_links_then_still_made_and_never_replaced(
@@ -191,17 +195,20 @@ def test_target_when_it_is_a_dangling_link_then_made_with_force_only(cli: Cli, w
 def test_target_when_it_cannot_be_a_file_then_exit_6_before_the_work(
     cli: Cli, wav: Wav, hzc: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hzc.codec import Codec
+    from hzc.decoder import Decoder
+    from hzc.encoder import Encoder
 
     def too_late(*args: object, **kwargs: object) -> None:
         pytest.fail("the work was done in vain")
 
-    monkeypatch.setattr(Codec, "encode_source", too_late)
-    monkeypatch.setattr(Codec, "decode_blocks", too_late)
+    for worker, name in ((Encoder, "encode"), (Encoder, "encode_stream"), (Decoder, "samples")):
+        monkeypatch.setattr(worker, name, too_late)
     source = wav("a.wav") if command == "encode" else hzc
+    data = source.read_bytes()
     (cli.folder / "folder").mkdir()
     for options in ([], ["-f"]):
         cli.refuse(6, "folder: is a folder", command, source, "-o", "folder", *options)
+        cli.refuse(6, "folder: is a folder", command, "-", "-o", "folder", *options, stdin=data)
         says = "none/a.au: cannot be written (no such folder)"
         cli.refuse(6, says, command, source, "-o", "none/a.au", *options)
         says = "a.au: cannot be written (no such folder)"
@@ -296,14 +303,14 @@ def test_target_when_made_then_it_has_the_permissions_of_any_new_file(
 def test_target_when_the_work_fails_half_way_then_kept(
     cli: Cli, hzc: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hzc.codec import Codec
+    from hzc.decoder import Decoder
     from hzc.errors import LatentError
 
-    def half(self: Codec, *args: object) -> Iterator[np.ndarray]:
+    def half(self: Decoder, *args: object) -> Iterator[np.ndarray]:
         yield np.zeros((1, 20_000), dtype=np.float32)
         raise failure
 
-    monkeypatch.setattr(Codec, "decode_blocks", half)
+    monkeypatch.setattr(Decoder, "samples", half)
     (cli.folder / name).write_bytes(b"old")
     before = snapshot(cli.folder)
     failure: BaseException = LatentError("the network gave a value that is not finite")

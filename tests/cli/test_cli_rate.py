@@ -148,13 +148,14 @@ def test_info_when_given_a_file_then_its_header_and_rate(
     cli("encode", path, "--channels", "keep", "--step-index", "-3")
     (line,) = cli("info", "--json", "a.hzc").objects
     data = Path("a.hzc").read_bytes()
-    header = container.unpack(data).header
+    parsed = container.unpack(data)
+    header, chunks = parsed.header, parsed.chunks
     assert line["fingerprint"] == f"{header.fingerprint:04x}"
     expected = {
         "schema": 1, "path": "a.hzc", "format_version": 1, "model_id": 240, "model": None,
         "n_channels": 2, "sample_rate_hz": 11_025, "n_samples": 132_300, "n_latent": 32,
         "n_frames": 96, "n_chunks": 2, "step_index": -3, "step_offsets": None,
-        "gain_db": header.gain_half_db / 2, "is_streamed": False,
+        "gains_db": [chunks[0].gain_half_db / 2], "is_streamed": False,
         "n_bytes": len(data), "duration_s": 12.0,
     }  # fmt: skip
     assert {key: line[key] for key in expected} == expected
