@@ -55,7 +55,7 @@ def run(config: str, run_dir: str | None) -> None:
     settings = load_config(config)
     trainer = Trainer(settings, _run_dir(config, run_dir))
     for part in trainer.fresh_parts:
-        click.echo(f"{part}: starts fresh, {settings.init_from} has none that fits", err=True)
+        click.echo(f"{part.rstrip('.')} starts fresh", err=True)
     trainer.run()
 
 

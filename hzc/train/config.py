@@ -119,6 +119,8 @@ class TrainConfig:
     compile: bool = False
     init_from: str | None = None
     """Checkpoint or safetensors whose weights start this run; None starts fresh."""
+    init_fresh: tuple[str, ...] = ()
+    """Starts of the names of weights that start fresh even so: "synthesis.stem", "prior"."""
     checkpoint_every_s: float = 180.0
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     rate: RateConfig = field(default_factory=RateConfig)

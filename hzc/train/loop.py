@@ -13,7 +13,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -247,16 +247,20 @@ class Trainer:
 
         A prior of other sizes, or none, is no obstacle: this run's starts fresh.
         """
-        weights = starting_weights(path, self.config.device)
-        own, given = (
-            {name: value for name, value in every.items() if name.startswith("prior.")}
-            for every in (self.model.state_dict(), weights)
-        )
-        if shapes(given) != shapes(own):
-            weights = {name: weights[name] for name in weights.keys() - given.keys()} | own
-            self.fresh_parts = ("prior",)
+        weights, own = starting_weights(path, self.config.device), self.model.state_dict()
+        fresh = self.config.init_fresh
+        prior = ("prior.",)
+        if shapes(_part(weights, prior)) != shapes(_part(own, prior)):
+            fresh = tuple(dict.fromkeys(fresh + prior))
+        kept = {name: weights[name] for name in weights if not name.startswith(fresh)}
+        weights = kept | _part(own, fresh)
+        self.fresh_parts = fresh
         fill(self.model, weights, path, f"start from weights of model {self.config.model}")
         self.ema = Ema(self.model, self.config.optimiser.ema_decay)
+
+
+def _part(weights: Mapping[str, Tensor], starts: tuple[str, ...]) -> dict[str, Tensor]:
+    return {name: value for name, value in weights.items() if name.startswith(starts)}
 
 
 @contextmanager
