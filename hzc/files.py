@@ -264,6 +264,7 @@ def open_output(target: str, *, force: bool) -> Iterator[Callable[[bytes], None]
 
         def write(data: bytes) -> None:
             stream.write(data)
+            stream.flush()  # whoever listens at the other end of a pipe waits for it
 
         yield write
 

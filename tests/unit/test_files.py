@@ -116,7 +116,15 @@ def test_read_bytes_of_a_file_returns_them(tmp_path):
     files.check_readable(str(path))
 
 
-@pytest.mark.parametrize("read", [files.read_bytes, files.check_readable])
+def open_and_close(source: str) -> None:
+    with files.open_input(source):
+        pass
+
+
+readers = pytest.mark.parametrize("read", [files.read_bytes, files.check_readable, open_and_close])
+
+
+@readers
 def test_reading_a_missing_file_raises(tmp_path, read):
     with pytest.raises(UnreadableError, match="no such file") as caught:
         read(str(tmp_path / "a"))
@@ -124,7 +132,7 @@ def test_reading_a_missing_file_raises(tmp_path, read):
     assert isinstance(caught.value.__cause__, OSError)
 
 
-@pytest.mark.parametrize("read", [files.read_bytes, files.check_readable])
+@readers
 def test_reading_a_folder_raises_and_names_the_script_for_folders(tmp_path, read):
     with pytest.raises(UnreadableError, match="cannot be read") as caught:
         read(str(tmp_path))
@@ -135,7 +143,7 @@ def test_reading_a_folder_raises_and_names_the_script_for_folders(tmp_path, read
 
 
 @as_user
-@pytest.mark.parametrize("read", [files.read_bytes, files.check_readable])
+@readers
 def test_reading_without_permission_raises(tmp_path, read):
     path = tmp_path / "a"
     path.write_bytes(b"x")
@@ -173,6 +181,79 @@ def test_read_bytes_of_failing_standard_input_raises(monkeypatch):
     with pytest.raises(UnreadableError, match="input/output error") as caught:
         files.read_bytes(STDIO)
     assert caught.value.path == "standard input"
+
+
+def test_read_start_of_a_file_returns_its_first_bytes(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"abcdef")
+    for n_bytes in (0, 3, 6, 99):
+        assert files.read_start(str(path), n_bytes) == b"abcdef"[:n_bytes]
+
+
+def test_open_input_of_a_file_gives_its_bytes_in_order_and_closes_it(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"abcdef")
+    with files.open_input(str(path)) as stream:
+        named = files.InputStream(stream, str(path))
+        assert [named.read(n) for n in (1, 2, 9, 9)] == [b"a", b"bc", b"def", b""]
+    assert stream.closed
+
+
+def test_open_input_of_standard_input_gives_it_and_leaves_it_open(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", Stream(b"\0abc"))
+    with files.open_input(STDIO) as stream:
+        assert stream.read(2) == b"\0a"
+    assert sys.stdin.read() == b"bc"
+
+
+def test_open_input_of_closed_standard_input_raises(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(UnreadableError, match="closed") as caught, files.open_input(STDIO):
+        pytest.fail("there is nothing to read")
+    assert caught.value.path == "standard input"
+
+
+def test_open_input_lets_errors_of_its_reader_through(tmp_path):
+    path = tmp_path / "a"
+    path.touch()
+    with pytest.raises(FileNotFoundError), files.open_input(str(path)):
+        raise FileNotFoundError("not about the input")
+
+
+def test_input_stream_that_the_system_refuses_raises_and_names_it():
+    class Failing(io.BytesIO):
+        def read(self, *_: object) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(UnreadableError, match="input/output error") as caught:
+        files.InputStream(Failing(), "the radio").read(1)
+    assert caught.value.path == "the radio"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_is_regular_and_is_special_tell_files_from_pipes_and_devices(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "to-pipe").symlink_to("pipe")
+    kinds = {
+        name: (files.is_regular(str(tmp_path / name)), files.is_special(str(tmp_path / name)))
+        for name in ("file", "link", "pipe", "to-pipe", "missing")
+    }
+    assert kinds == {
+        "file": (True, False), "link": (True, False), "pipe": (False, True),
+        "to-pipe": (False, True), "missing": (False, False),
+    }  # fmt: skip
+    assert (files.is_regular(STDIO), files.is_special(STDIO)) == (False, True)
+
+
+def test_is_same_sees_through_links_and_spellings_but_not_into_standard_streams(tmp_path):
+    (tmp_path / "a").touch()
+    (tmp_path / "b").symlink_to("a")
+    assert files.is_same(str(tmp_path / "a"), str(tmp_path / "b"))
+    assert files.is_same(str(tmp_path / "." / "a"), f"{tmp_path}/x/../a")
+    assert not files.is_same(str(tmp_path / "a"), str(tmp_path / "c"))
+    assert not files.is_same(STDIO, STDIO)
 
 
 # --- targets before the work ----------------------------------------------------------------
@@ -391,6 +472,66 @@ def test_two_writers_at_once_do_not_disturb_each_other(tmp_path):
         two.write_bytes(b"two")
     assert Path(path).read_bytes() == b"one"
     assert leftovers(tmp_path) == []
+
+
+# --- writing in order -----------------------------------------------------------------------
+
+
+def test_open_output_makes_the_target_when_the_block_ends_well(tmp_path):
+    path = tmp_path / "a"
+    with files.open_output(str(path), force=False) as write:
+        write(b"ab")
+        write(b"c")
+        assert not path.exists()
+    assert path.read_bytes() == b"abc"
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("error", [CorruptError, KeyboardInterrupt])
+def test_open_output_after_an_exception_leaves_the_target_as_it_was(tmp_path, error):
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+
+    def write_half() -> None:
+        with files.open_output(str(path), force=True) as write:
+            write(b"half of the new")
+            raise error("stop")
+
+    with pytest.raises(error):
+        write_half()
+    assert path.read_bytes() == b"old"
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_open_output_to_a_pipe_keeps_nothing_back(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with files.open_output(str(path), force=False) as write:
+        for piece in (b"a", b"bc"):
+            write(piece)
+            assert os.read(reader, 100) == piece
+    os.close(reader)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_open_output_to_a_full_device_raises_at_the_first_write():
+    n_written = 0
+    raised = pytest.raises(OutputWriteError, match="no space")
+    with raised, files.open_output("/dev/full", force=False) as write:
+        write(b"a")
+        n_written += 1
+    assert n_written == 0
+
+
+def test_open_output_of_standard_output_writes_through(monkeypatch):
+    stream = Stream()
+    monkeypatch.setattr(sys, "stdout", stream)
+    with files.open_output(STDIO, force=False) as write:
+        write(b"a")
+        assert stream.getvalue() == b"a"
+    assert not stream.closed
 
 
 # --- standard output ------------------------------------------------------------------------
