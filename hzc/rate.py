@@ -29,7 +29,7 @@ class Rate:
 
     @property
     def overhead_bytes(self) -> int:
-        """Everything but coded symbols: header, chunk lengths, checksums."""
+        """Everything but coded symbols: header, gains, lengths, checksums."""
         return self.n_bytes - self.payload_bytes
 
     @property

@@ -40,8 +40,8 @@ def test_measure_of_a_packed_file_counts_header_lengths_and_checksums():
     header = Header(model_id=1, fingerprint=5, n_latent=32, n_frames=8, n_samples=16_000)
     data = pack(header, [Chunk(8, (b"x" * 50,))])
     found = rate.measure(unpack(data), len(data))
-    # Eleven fixed bytes, frames, trim, checksum; then length and checksum of the only record.
-    assert found.overhead_bytes == (11 + 1 + 1 + 2) + (1 + 2)
+    # Ten fixed bytes, frames, trim, checksum; then gain, length and checksum of the only record.
+    assert found.overhead_bytes == (10 + 1 + 1 + 2) + (1 + 1 + 2)
     assert found.bitrate_kbps == 8 * (50 + 18) / 1000
 
 
