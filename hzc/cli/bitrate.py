@@ -19,6 +19,7 @@ from hzc.rate import Rate
 if TYPE_CHECKING:
     from hzc.codec import Codec
 
+RECORDS_AT_ONCE = 64
 RUNGS = {
     "nominal": "32-bit floats",
     "kl": "KL to the prior",
@@ -99,9 +100,10 @@ def _ideal_bits(parsed: Container, model: str | None) -> float:
     opened = open_for_id(parsed.header.model_id, model)
     opened.check(parsed.header)
     step_index, bits = parsed.header.step_index, 0.0
-    for chunk in parsed.chunks:
-        lengths = [chunk.n_frames] * len(chunk.payloads)
-        for symbols in opened.prior.decode(list(chunk.payloads), lengths, step_index):
+    records = [(chunk.n_frames, payload) for chunk in parsed.chunks for payload in chunk.payloads]
+    for start in range(0, len(records), RECORDS_AT_ONCE):
+        lengths, payloads = zip(*records[start : start + RECORDS_AT_ONCE], strict=True)
+        for symbols in opened.prior.decode(list(payloads), list(lengths), step_index):
             bits += opened.prior.ideal_bits(symbols, step_index)
     return bits
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -75,6 +76,10 @@ def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 def prepare_torch(device: str, threads: int | None) -> None:
     """Set the number of threads; refuse a device that is not there."""
+    if threads is not None:
+        # numpy's linear algebra looks here when it is first imported, which is below.
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[name] = str(threads)
     import torch
 
     if threads is not None:

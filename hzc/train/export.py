@@ -180,7 +180,11 @@ def _read_registry(path: Path, target: Target) -> dict[str, Any]:
 def choose_step_index(
     codec: Codec, recordings: Sequence[Path], target_kbps: float
 ) -> tuple[int, Rate]:
-    """Return the finest step index whose file rate is at or under the target, and that rate."""
+    """Return the finest step index whose file rate is at or under the target, and that rate.
+
+    Raises:
+        TrainingError: even the coarsest steps cost more.
+    """
     low, high = -container.MAX_STEP_INDEX, container.MAX_STEP_INDEX
     found: dict[int, Rate] = {}
     while high - low > 1:
@@ -190,7 +194,10 @@ def choose_step_index(
             low = middle
         else:
             high = middle
-    return high, found.get(high) or measure(codec, recordings, high)
+    rate = found.get(high) or measure(codec, recordings, high)
+    if rate.bitrate_kbps > target_kbps:
+        raise TrainingError(f"the coarsest steps cost {rate.bitrate_kbps:.3f} kbit/s")
+    return high, rate
 
 
 def measure(codec: Codec, recordings: Sequence[Path], step_index: int) -> Rate:
