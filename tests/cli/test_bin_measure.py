@@ -1,0 +1,80 @@
+"""The measuring scripts of bin on a recording of the demo, with the default model."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+import hzc
+
+ROOT = Path(__file__).resolve().parents[2]
+RECORDING = "2033-164914-0003.flac"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with one recording, and something else."""
+    path = tmp_path / "recordings"
+    path.mkdir()
+    shutil.copy(ROOT / "demo" / "samples" / RECORDING, path)
+    (path / "notes.txt").write_text("no sound")
+    return path
+
+
+def run(script: str, *arguments: object, code: int = 0) -> str:
+    """Run a script, and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "bin" / script, *map(str, arguments)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+def test_measure_tells_rate_and_quality_of_every_recording(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pesq")
+    pytest.importorskip("pystoi")
+    lines = run("hzc-measure", folder, "--csv", tmp_path / "a.csv").splitlines()
+    samples, rate_hz = soundfile.read(folder / RECORDING, dtype="float32")
+    kbps = 8.0 * len(hzc.load().encode(samples, rate_hz)) / (len(samples) / rate_hz) / 1000.0
+    assert [line.split()[0] for line in lines] == [RECORDING, "1"]
+    for line in lines:
+        assert f"kbps {kbps:.3f} " in line
+    with open(tmp_path / "a.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["kbps"]) == pytest.approx(kbps, abs=1e-3)
+    assert 1.5 < float(row["pesq_wb"]) < 4.7
+    assert 0.7 < float(row["estoi"]) < float(row["stoi"]) < 1.0
+    assert abs(float(row["delay_ms"])) <= 10.0
+
+
+def test_prior_gain_is_a_gain_and_the_payload_costs_what_it_should(folder: Path) -> None:
+    line = run("hzc-prior-gain", folder)
+    found = re.fullmatch(
+        r"(\d+) frames, model \w+: static ([\d.]+), context ([\d.]+) \(-[\d.]+ %\), "
+        r"payload ([\d.]+) bits/frame\n",
+        line,
+    )
+    assert found, line
+    static, context, payload = map(float, found.groups()[1:])
+    assert int(found[1]) == 45
+    assert context < static
+    assert payload == pytest.approx(context, rel=0.01)
+
+
+def test_make_vectors_does_nothing_unless_it_is_meant() -> None:
+    vectors = ROOT / "formats" / "vectors"
+    before = {path: path.stat().st_mtime_ns for path in vectors.rglob("*")}
+    assert "vectors are pinned" in run("make-vectors", code=2)
+    assert {path: path.stat().st_mtime_ns for path in vectors.rglob("*")} == before
