@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from binascii import crc_hqx
 from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
 from kaitaistruct import KaitaiStructError
-from sound_files import SOUND, packed
+from sound_files import SOUND, VECTORS, packed
 from spec_page import ROOT, SECTIONS
 
 from hzc import container
@@ -126,6 +127,22 @@ def test_parser_refuses_what_is_out_of_range(fault):
         parse(FAULTY[fault])
     with pytest.raises(FormatError):
         container.unpack(FAULTY[fault])
+
+
+MANIFEST = json.loads((VECTORS / "MANIFEST.json").read_text(encoding="utf-8"))
+LEFT_TO_READERS = {"H6", "H7", "H10", "M1", "M2", "R5", "R6", "E3", "E4", "E6", "P1"}
+"""Checks of section 11 that the description does not make: checksums and fields that contradict."""
+STRUCTURAL = [
+    entry["file"]
+    for entry in MANIFEST["vectors"]
+    if entry["file"].startswith("faulty/") and entry["check"] not in LEFT_TO_READERS
+]
+
+
+@pytest.mark.parametrize("file", STRUCTURAL)
+def test_parser_refuses_faulty_vectors(file):
+    with pytest.raises((KaitaiStructError, EOFError)):
+        parse((VECTORS / file).read_bytes())
 
 
 def test_parser_refuses_channels_that_differ_in_frames():

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from raw_files import FAULTS, raw_file, vlq, with_faults
-from sound_files import SOUND, chunk, make_dumps, packed
+from sound_files import SOUND, VECTORS, chunk, make_dumps, packed
 from spec_page import ROOT, SECTIONS, TEXT, cells, limits, number, plain, table
 
 from hzc import container, entropy, errors, prior, quantize, registry
@@ -30,11 +30,11 @@ BLOCKS = {
     "5.2": "table", "5.3": "table", "6.1": "table table table table", "6.3": "table",
     "6.4": "table", "6.5": "table table formula formula", "6.6": "table", "7.1": "table",
     "7.3": "formula", "7.4": "formula", "8": "table", "11": "table table", "12": "table",
-    "15": "table", "16": "table table", "17.1": "fence", "17.2": "fence", "18": "table",
+    "15": "table", "16": "table table", "17.1": "fence", "17.2": "fence", "18": "table table",
     "20": "table",
 }  # fmt: skip
 """Every table, fenced block and formula of the page; each but those of `PROSE` has a test."""
-PROSE = {"1", "15", "18"}
+PROSE = {"1", "15"}
 
 
 def test_page_has_no_block_without_a_test():
@@ -76,6 +76,10 @@ def test_words_tell_the_ranges_of_the_code():
 def test_varints_are_those_of_the_code():
     for value, said in table("3", 1).rows:
         assert fields.varint(int(value)) == bytes.fromhex(said.strip("`"))
+
+
+def test_bits_are_counted_from_the_lowest():
+    assert table("3").pairs("subject", "rule")["bit 0"] == "the lowest bit of a field"
 
 
 def test_checksum_is_that_of_the_code():
@@ -162,6 +166,9 @@ def test_rest_of_the_header():
     longest_trim = -(-header.MAX_SAMPLE_RATE_HZ // header.FRAME_RATE_HZ) - 1
     assert limits(sizes["trim"]) == (1, len(fields.varint(longest_trim)))
     assert (sizes["sample rate"], sizes["step offsets"]) == ("4", "D")
+    assert limits(ranges["step offsets"].removesuffix(" each")) == (-128, 127)
+    most_index = f"step index + offset is in −{header.MAX_STEP_INDEX} … {header.MAX_STEP_INDEX} for"
+    assert most_index in rows.pairs("field", "meaning")["step offsets"]
     assert int(sizes["crc"]) == header.CRC_BYTES
     least = container.pack_header(Header(1, 0, 1, None, None))
     most = container.pack_header(
@@ -210,6 +217,7 @@ def test_records():
         most = chunks.max_payload_bytes(like, n)
         assert limits(ranges["length"], names={"n": n, "D": n_latent}) == (0, most)
     assert limits(sizes["length"]) == (1, len(fields.varint(most)))
+    assert (sizes["n_frames"], sizes["gain"], int(sizes["crc"])) == ("1", "1", header.CRC_BYTES)
     assert f"A record's payload is at most {most} bytes." in SECTIONS["19"].text
     overview = SECTIONS["4"].fenced[0].partition("record[channels] {")[2].partition("}")[0]
     names = re.findall(r"^ *(?:u8|s8|vlq|u16) +(\w+)", overview, re.M)
@@ -218,6 +226,8 @@ def test_records():
 
 def test_end_record():
     rows = table("5.2")
+    sizes = rows.pairs("field", "bytes")
+    assert (sizes["mark"], int(sizes["crc"])) == ("1", header.CRC_BYTES)
     assert rows.pairs("field", "range")["mark"] == str(chunks.END_MARK)
     for name in ("n_frames", "trim"):
         for column in ("bytes", "range"):
@@ -232,6 +242,8 @@ def test_checksums_of_records_start_from_their_places(name):
     assert rows.column("part") == ["header's CRC-16", "chunk", "channel", "record"]
     *n_bytes, everything = rows.column("bytes")
     assert everything == "all"
+    for n, meaning in zip(n_bytes[1:], rows.column("meaning")[1:], strict=False):
+        assert meaning.startswith(f"u{8 * int(n)}; counted" if n == "1" else f"u{8 * int(n)}; ")
     data = SOUND[name]
     file = container.unpack(data)
     head = data[: file.header_bytes]
@@ -554,6 +566,33 @@ def test_smallest_file_is_the_smallest():
     assert len(SOUND["smallest"]) <= len(least)
     for name, data in SOUND.items():
         assert len(data) >= len(SOUND["smallest"]), name
+
+
+def test_smallest_file_is_the_vector_that_the_page_names():
+    found = re.search(r"the vector `([\w/.-]+)`", SECTIONS["17.1"].text)
+    assert found is not None
+    assert (VECTORS / found[1]).read_bytes() == SOUND["smallest"]
+
+
+MANIFEST = json.loads((VECTORS / "MANIFEST.json").read_text(encoding="utf-8"))
+
+
+def test_vectors_are_as_described():
+    folders = table("18").column("folder")
+    assert {f"vectors/{entry['file'].split('/')[0]}" for entry in MANIFEST["vectors"]} == set(
+        folders
+    )
+    required = table("18", 1).pairs("of", "required")
+    (least,) = {entry["min_snr_db"] for entry in MANIFEST["vectors"] if "min_snr_db" in entry}
+    assert required["a reader of sound"].endswith(f"of at least {least} dB")
+
+
+def test_faulty_vectors_name_checks_and_classes_of_the_page():
+    faulty = [entry for entry in MANIFEST["vectors"] if entry["file"].startswith("faulty/")]
+    for entry in faulty:
+        said = CHECKS[entry["check"]] if entry["check"] else "Truncated"
+        assert entry["error"] == said, entry["file"]
+    assert {entry["check"] for entry in faulty} >= set(CHECKS)
 
 
 def test_history_ends_with_this_version():

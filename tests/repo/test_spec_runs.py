@@ -86,7 +86,8 @@ class Overview:
     def has_chunk(self, n_chunks: int) -> bool:
         if self.env["flags"] & 1:
             return self.data[self.half // 2] != 0
-        return n_chunks < -(-self.env["n_frames"] // 80)
+        (n_frames,) = re.findall(r"// ceil\(F / (\d+)\) of them", SECTIONS["4"].fenced[0])
+        return n_chunks < -(-self.env["n_frames"] // int(n_frames))
 
     def value(self, kind: str, size: str | None) -> Any:
         if size is not None:
