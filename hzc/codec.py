@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from io import BytesIO
+from math import inf
 from os import PathLike
 
 import numpy as np
@@ -154,7 +155,8 @@ class Codec:
         rate_hz = self.file.config.sample_rate_hz if sample_rate_hz is None else int(sample_rate_hz)
         if not container.MIN_SAMPLE_RATE_HZ <= rate_hz <= container.MAX_SAMPLE_RATE_HZ:
             raise ValueError(f"sample rate {rate_hz} Hz")
-        if start_s < 0.0 or (duration_s is not None and duration_s <= 0.0):
+        length_s = 1.0 if duration_s is None else duration_s
+        if not (0.0 <= start_s < inf and 0.0 < length_s < inf):
             raise ValueError(f"a span of {duration_s} s from {start_s} s")
         parsed = container.unpack(data)
         self.check(parsed.header)

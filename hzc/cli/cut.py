@@ -6,7 +6,7 @@ import click
 
 from hzc import container, files, rate
 from hzc.cli.batch import run_jobs
-from hzc.cli.options import report_options, split_output
+from hzc.cli.options import Seconds, report_options, split_output
 from hzc.cli.report import Report
 from hzc.files import Job
 
@@ -17,14 +17,14 @@ from hzc.files import Job
 @click.option("-f", "--force", is_flag=True, help="Overwrite an existing target.")
 @click.option(
     "--start",
-    type=click.FloatRange(min=0.0),
+    type=Seconds(min=0.0),
     default=0.0,
     metavar="SECONDS",
     help="Start of the part.",
 )
 @click.option(
     "--end",
-    type=click.FloatRange(min=0.0, min_open=True),
+    type=Seconds(min=0.0, min_open=True),
     metavar="SECONDS",
     help="End of the part.  [default: that of the file]",
 )

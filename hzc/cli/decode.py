@@ -12,6 +12,7 @@ import click
 from hzc import container, files
 from hzc.cli.batch import run_jobs
 from hzc.cli.options import (
+    Seconds,
     model_options,
     output_options,
     prepare_torch,
@@ -64,14 +65,14 @@ class RateType(click.ParamType):  # type: ignore[type-arg]
 )
 @click.option(
     "--start",
-    type=click.FloatRange(min=0.0),
+    type=Seconds(min=0.0),
     default=0.0,
     metavar="SECONDS",
     help="Where to start; only the chunks needed are decoded.",
 )
 @click.option(
     "--duration",
-    type=click.FloatRange(min=0.0, min_open=True),
+    type=Seconds(min=0.0, min_open=True),
     metavar="SECONDS",
     help="How much to decode.  [default: all that follows]",
 )

@@ -167,6 +167,16 @@ def test_decode_when_the_rate_is_none_then_usage(cli: Cli, hzc: Path, rate: str)
     cli.misuse("is neither 'source' nor a rate", "decode", hzc, f"--sample-rate={rate}")
 
 
+@pytest.mark.parametrize(
+    "option", ["decode --start", "decode --duration", "cut --start", "cut --end"]
+)
+def test_part_when_its_time_is_none_then_usage(cli: Cli, hzc: Path, option: str) -> None:
+    command, name = option.split()
+    output = "part.wav" if command == "decode" else "part.hzc"
+    for value in ("inf", "nan", "-inf", "-1", "1:30", ""):
+        cli.misuse(f"'{name}'", command, hzc, output, f"{name}={value}")
+
+
 def test_decode_when_samples_are_clipped_then_the_line_says_how_many(
     cli: Cli, hzc: Path, coded: bytes
 ) -> None:

@@ -284,6 +284,10 @@ def test_encode_with_a_step_index_out_of_range_raises_value_error(tiny_codec, st
         ({"start_s": -0.1}, "from -0.1 s"),
         ({"duration_s": 0.0}, "a span of 0.0 s"),
         ({"duration_s": -1.0}, "a span of -1.0 s"),
+        ({"start_s": float("inf")}, "from inf s"),
+        ({"start_s": float("nan")}, "from nan s"),
+        ({"duration_s": float("inf")}, "a span of inf s"),
+        ({"duration_s": float("nan")}, "a span of nan s"),
     ],
 )
 def test_decode_of_a_rate_or_a_time_out_of_range_raises_value_error(
