@@ -11,6 +11,7 @@ import json
 import re
 import struct
 from binascii import crc_hqx
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -267,6 +268,7 @@ def test_checksums_of_records_start_from_their_places(name):
 MODEL = registry.find_id(1)
 
 
+@cache
 def weight_file() -> tuple[dict[str, Any], bytes]:
     """Return description and arrays of model 1, read as section 6.1 says."""
     data = MODEL.path.read_bytes()

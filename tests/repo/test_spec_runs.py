@@ -371,6 +371,9 @@ def test_network_of_the_page_gives_the_check_values():
     group = prior.n_groups - 1
     whole_context = [3, *((7 * i % 11) - 5 for i in range(1, prior.w1.shape[1]))]
     c = whole_context[: len(whole_context) - prior.group_size]
+    assert (
+        f"for i = 1 … {len(c) - 1}; the group is the last one, g = {group}." in SECTIONS["6.5"].text
+    )
     found = network({**sizes(prior), "c": c, "g": group})
     values = table("6.5", 1)
     for name, said in values.rows:
