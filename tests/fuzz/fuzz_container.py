@@ -1,0 +1,135 @@
+"""Any bytes: the container gives a file or a FormatError, and a file survives what is done to it.
+
+usage: fuzz_container.py [LIBFUZZER_OPTION...] [CORPUS_FOLDER...]
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    from libfuzzer import fuzz
+
+    fuzz("fuzz_container")
+
+from dataclasses import replace
+from zlib import crc32
+
+from sealing import resealed
+
+from hzc import container
+from hzc.container import Chunk, Container
+from hzc.errors import FormatError, OutOfRangeError
+
+REPAIRS_AMONG = 50
+"""Of so many files with a damaged header one is salvaged: repairing takes longer than the rest."""
+
+
+class ShortReads:
+    """A stream that gives less than it is asked for, in a rhythm that the data tell."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at, self._turn = data, 0, len(data)
+
+    def read(self, n_bytes: int, /) -> bytes:
+        self._turn = (self._turn * 5 + 3) % 64
+        end = self._at + max(1, min(n_bytes, self._turn % 7))
+        piece, self._at = self._data[self._at : end], end
+        return piece if n_bytes else b""
+
+
+def check(data: bytes) -> None:
+    """Raise AssertionError, or whatever is no FormatError, if the container is at fault."""
+    check_file(data)
+    sealed = resealed(data)
+    if sealed != data:
+        check_file(sealed)
+
+
+def check_file(data: bytes) -> None:
+    try:
+        parsed, refusal = container.unpack(data), None
+    except FormatError as error:
+        parsed, refusal = None, error
+    check_short_reads(data, parsed, refusal)
+    if has_header(data) or crc32(data) % REPAIRS_AMONG == 0:
+        check_salvage(data, parsed)
+    if parsed is not None:
+        assert packed(parsed) == data, "packing what was unpacked gives other bytes"
+        check_joined(parsed)
+        check_cut(parsed, data[-1] / 8, data[-2] / 8)
+
+
+def has_header(data: bytes) -> bool:
+    try:
+        container.read_header(data)
+    except FormatError:
+        return False
+    return True
+
+
+def packed(file: Container) -> bytes:
+    """Return the bytes of a file again, streamed as it was."""
+    header = file.header
+    if not file.is_streamed:
+        return container.pack(header, file.chunks)
+    assert header.n_frames is not None
+    assert header.n_samples is not None
+    streamed = replace(header, n_frames=None, n_samples=None)
+    head = container.pack_header(streamed)
+    body = [container.pack_chunk(streamed, head, i, chunk) for i, chunk in enumerate(file.chunks)]
+    end = container.pack_end(streamed, head, len(body), header.n_frames, header.n_samples)
+    return head + b"".join(body) + end
+
+
+def check_short_reads(data: bytes, parsed: Container | None, refusal: FormatError | None) -> None:
+    try:
+        reader, refused = container.Reader(ShortReads(data)), None
+        chunks = tuple(reader.chunks())
+    except FormatError as error:
+        refused = error
+    assert repr(refused) == repr(refusal), "pieces are read in another way than the whole"
+    if parsed is None:
+        return
+    assert (reader.header, chunks) == (parsed.header, parsed.chunks)
+    assert reader.n_bytes == len(data)
+    assert reader.payload_bytes == parsed.payload_bytes
+
+
+def check_salvage(data: bytes, parsed: Container | None) -> None:
+    try:
+        left = container.salvage(data)
+    except FormatError:
+        assert parsed is None, "a sound file cannot be salvaged"
+        return
+    assert sum(piece.n_frames for piece in left.pieces) == left.header.n_frames
+    assert all(piece.n_frames > 0 for piece in left.pieces)
+    assert any(isinstance(piece, Chunk) for piece in left.pieces)
+    left.summary()
+    ends = [time for span in left.lost_s for time in span]
+    assert ends == sorted(ends)
+    if parsed is not None:
+        assert left.is_whole
+        assert (left.header, left.pieces) == (parsed.header, parsed.chunks)
+
+
+def check_joined(parsed: Container) -> None:
+    alone = container.unpack(container.joined([parsed]))
+    assert (alone.header, alone.chunks) == (parsed.header, parsed.chunks)
+    twice = container.unpack(container.joined([parsed, parsed]))
+    assert twice.chunks == parsed.chunks * 2
+    assert twice.header.n_frames == 2 * (parsed.header.n_frames or 0)
+
+
+def check_cut(parsed: Container, start_s: float, duration_s: float) -> None:
+    try:
+        data, from_s, until_s = container.cut(parsed, start_s, start_s + duration_s)
+    except OutOfRangeError:
+        return
+    assert from_s <= start_s
+    piece = container.unpack(data)
+    assert piece.header.duration_s == until_s - from_s
+    first = next(i for i in range(len(parsed.chunks)) if begins_s(parsed, i) == from_s)
+    assert piece.chunks == parsed.chunks[first : first + len(piece.chunks)]
+
+
+def begins_s(file: Container, index: int) -> float:
+    return sum(chunk.n_frames for chunk in file.chunks[:index]) / container.FRAME_RATE_HZ
