@@ -74,8 +74,8 @@ def prior(config: str, run_dir: str | None) -> None:
     settings, folder = load_config(config), _run_dir(config, run_dir)
     averages = load_averages(folder, settings)
     corpus = load_corpus(settings.data, settings.model_config.sample_rate_hz)
-    latents, starts = collect(averages.weights, settings, corpus)
-    fitted = fit_prior(FrameSampler(latents, starts, settings.prior), settings.seed)
+    latents, starts, weights = collect(averages.weights, settings, corpus)
+    fitted = fit_prior(FrameSampler(latents, starts, settings.prior, weights), settings.seed)
     path = save_prior(fitted, folder, averages.step)
     click.echo(f"{path}  fingerprint {fitted.prior.fingerprint:04x}", err=True)
 

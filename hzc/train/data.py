@@ -120,6 +120,12 @@ def _to_cache(path: Path, key: CacheKey, corpus: Corpus) -> None:
         np.savez(partial, starts=corpus.starts, **key)
 
 
+def weight_of(name: str, config: DataConfig) -> float:
+    """Return how much more often than others a file is drawn from: the last glob that fits."""
+    found = [w for pattern, w in config.weights.items() if fnmatch(Path(name).name, pattern)]
+    return found[-1] if found else 1.0
+
+
 class Crops:
     """Endless random batches from a corpus; the generator's state is the only state.
 
@@ -133,11 +139,7 @@ class Crops:
         self.crop_samples = round(config.crop_s * sample_rate_hz)
         self.rng = np.random.default_rng(seed)
         lengths = np.diff(corpus.starts).astype(np.float64)
-        factors = np.ones(len(lengths))
-        for i, name in enumerate(corpus.names):
-            for pattern, factor in config.weights.items():
-                if fnmatch(Path(name).name, pattern):
-                    factors[i] = factor
+        factors = [weight_of(name, config) for name in corpus.names]
         weights = np.where(lengths > self.crop_samples, lengths * factors, 0.0)
         if weights.sum() == 0:
             raise TrainingError(f"no file is longer than a crop of {config.crop_s} s")

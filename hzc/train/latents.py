@@ -16,7 +16,7 @@ from hzc.model.load import run
 from hzc.model.transforms import Analysis
 from hzc.model.windows import WindowPlan, run_windowed
 from hzc.train.config import TrainConfig
-from hzc.train.data import Corpus
+from hzc.train.data import Corpus, weight_of
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -41,7 +41,7 @@ def base_step(weights: dict[str, torch.Tensor]) -> FloatArray:
 
 def collect(
     weights: dict[str, torch.Tensor], config: TrainConfig, corpus: Corpus
-) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+) -> tuple[FloatArray, npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Return latents in units of the base step, and where each recording starts.
 
     Args:
@@ -52,6 +52,7 @@ def collect(
     Returns:
         latents: float32 [frame, D], all recordings end to end.
         starts: First frame of each frame's recording, int64 [frame].
+        weights: How much more often than others each frame is to be drawn, float64 [frame].
     """
     sizes = config.model_config
     analysis = Analysis(sizes).to(config.device).eval()
@@ -67,8 +68,9 @@ def collect(
 
     pieces: list[FloatArray] = []
     starts: list[npt.NDArray[np.int64]] = []
+    factors: list[npt.NDArray[np.float64]] = []
     n_frames = 0
-    for _, samples in tqdm(list(corpus.files()), desc="analyse", unit="file", disable=None):
+    for name, samples in tqdm(list(corpus.files()), desc="analyse", unit="file", disable=None):
         x = samples[None].astype(np.float32) / np.float32(32768.0)
         level_db = audio.survey(audio.array_source(x, sizes.sample_rate_hz)).level_db
         gain_db = gain_for(level_db, MAX_GAIN_HALF_DB) / 2.0
@@ -79,5 +81,6 @@ def collect(
         y = np.concatenate(list(run_windowed(analyse, iter([whole]), plan)), axis=-1)[0].T / step
         pieces.append(y.astype(np.float32))
         starts.append(np.full(len(y), n_frames, dtype=np.int64))
+        factors.append(np.full(len(y), weight_of(name, config.data)))
         n_frames += len(y)
-    return np.concatenate(pieces), np.concatenate(starts)
+    return np.concatenate(pieces), np.concatenate(starts), np.concatenate(factors)

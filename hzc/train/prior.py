@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,13 @@ class FrameSampler:
     starts: npt.NDArray[np.int64]
     """First frame of the recording that each frame belongs to, int64 [frame]."""
     config: PriorConfig
+    weights: npt.NDArray[np.float64] | None = None
+    """How much more often than others each frame is drawn, float64 [frame]; None for all alike."""
+
+    @cached_property
+    def _cumulative(self) -> npt.NDArray[np.float64]:
+        weights = np.ones(len(self.latents)) if self.weights is None else self.weights
+        return np.cumsum(weights / weights.sum())
 
     def draw(self, rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
         """Return context [n, n_inputs] and symbols [n, D], float32 whole numbers.
@@ -58,7 +66,7 @@ class FrameSampler:
         low, high = self.config.step_index_range
         step_index = rng.integers(low, high + 1, n)
         step_index[rng.random(n) < self.config.default_share] = self.config.default_step_index
-        at = rng.integers(0, len(self.latents), n)
+        at = np.searchsorted(self._cumulative, rng.random(n)).clip(max=len(self.latents) - 1)
         place = rng.integers(0, CHUNK_FRAMES, n)
         return self.at(at, np.minimum(place, at - self.starts[at]), step_index)
 

@@ -116,7 +116,7 @@ def finished(tmp_path_factory, config, corpus):
     folder = tmp_path_factory.mktemp("run")
     Trainer(replace(config, n_steps=2), folder, corpus).run()
     averages = load_averages(folder, config)
-    latents, starts = collect(averages.weights, config, corpus)
+    latents, starts, _ = collect(averages.weights, config, corpus)
     fitted = prior_fit.fit_prior(FrameSampler(latents, starts, config.prior))
     save_prior(fitted, folder, averages.step)
     return folder
@@ -825,7 +825,7 @@ def test_scales_have_four_to_an_octave():
 
 def test_collect_gives_the_frames_of_every_recording(config, corpus, finished):
     weights = load_averages(finished, config).weights
-    latents, starts = collect(weights, config, corpus)
+    latents, starts, _ = collect(weights, config, corpus)
     n_frames = -(-np.diff(corpus.starts) // 2_000)
     assert latents.shape == (n_frames.sum(), 32)
     assert latents.dtype == np.float32
@@ -839,7 +839,7 @@ def test_collect_gives_the_latents_of_the_codec(config, corpus, finished, tmp_pa
     samples = corpus.samples[corpus.starts[4] :]
     one = Corpus(samples, np.array([0, len(samples)]), ("one",))
     weights = load_averages(finished, config).weights
-    latents, _ = collect(weights, config, one)
+    latents, *_ = collect(weights, config, one)
     target = Target(240, "mine", tmp_path, 1e3, False, "test")
     export(config, finished, target, find_audio(config.data.folders))
     codec = hzc.load(tmp_path / "mine.safetensors")
@@ -868,7 +868,7 @@ def test_collect_levels_silence_and_whispers_no_more_than_the_codec(
 def test_collect_of_a_recording_shorter_than_a_frame_gives_one_frame(config, finished, sound):
     samples = np.rint(30_000 * sound(1_500)).astype(np.int16)
     short = Corpus(samples, np.array([0, 1_499, 1_500]), ("short", "a single sample"))
-    latents, starts = collect(load_averages(finished, config).weights, config, short)
+    latents, starts, _ = collect(load_averages(finished, config).weights, config, short)
     assert latents.shape == (2, 32)
     assert np.isfinite(latents).all()
     assert starts.tolist() == [0, 1]
@@ -1046,3 +1046,14 @@ def test_export_over_a_registered_model_is_refused_unless_told_to(tmp_path, conf
         export(config, finished, target, recordings)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     export(config, finished, replace(target, replace=True), recordings)
+
+
+def test_prior_frames_are_drawn_by_their_weights(config):
+    latents = np.repeat(np.arange(4, dtype=np.float32), 100)[:, None].repeat(32, axis=1)
+    starts = np.repeat(np.arange(4) * 100, 100)
+    weights = np.repeat([0.0, 1.0, 3.0, 0.0], 100)
+    prior = replace(config.prior, default_share=1.0, default_step_index=0)
+    sampler = FrameSampler(latents, starts, prior, weights)
+    _, symbols = sampler.draw(np.random.default_rng(1), 4_000)
+    drawn = np.bincount(symbols[:, 0].numpy().astype(int), minlength=4) / 4_000
+    assert drawn == pytest.approx([0.0, 0.25, 0.75, 0.0], abs=0.03)
