@@ -36,6 +36,10 @@ CONTEXT_CLIP = 127
 """Symbols enter the network clamped to ±127."""
 MEAN_CLIP = 8 * 127
 TABLE_SUM = 2**16
+MAX_ENTRIES = 2**12
+"""Entries of a table row: more would have no frequency to spare."""
+MAX_WIDTH = 2**20
+"""Inputs of a layer: partial sums then stay under 2^47."""
 ESCAPE_BITS = 16
 
 ARRAYS = ("w1", "b1", "w2", "b2", "w3", "b3")
@@ -85,6 +89,8 @@ class Prior:
             and (n_inputs - 1) % n_latent == 0
             and self.tables.shape[1] == MEAN_FRACTIONS
             and self.tables.shape[2] % 2 == 0
+            and self.tables.shape[2] <= MAX_ENTRIES
+            and max(n_inputs, hidden) <= MAX_WIDTH
         )
         if not shapes_fit:
             raise WeightsError("the prior's arrays do not fit together")

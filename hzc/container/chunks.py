@@ -219,7 +219,7 @@ def take_payload(cursor: Cursor, header: Header, n_frames: int) -> bytes:
 def place_crc(packed_header: bytes, index: int, channel: int) -> int:
     """CRC-16 that a record's own starts from: its place and its file's header checksum.
 
-    A record that is moved within a file, or into another one, does not match.
+    A record that is moved within a file does not match, nor one of a file with another header.
     """
     place = packed_header[-CRC_BYTES:] + index.to_bytes(4, "big") + bytes([channel])
     return crc_hqx(place, 0xFFFF)
