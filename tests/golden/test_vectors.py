@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -117,6 +118,15 @@ def test_vector_has_the_pinned_bytes(name):
 def test_there_are_vectors_of_every_check():
     assert len(CHECKS) > 20
     assert {ALL[name]["check"] for name in FAULTY} == {*CHECKS, ""}
+
+
+@pytest.mark.parametrize(("flags", "changes"), [([], {}), (["--i-change-the-format"], {"CI": "1"})])
+def test_make_vectors_refuses_unless_it_is_meant_and_never_on_ci(flags, changes):
+    command = [sys.executable, ROOT / "bin" / "make-vectors", *flags]
+    environment = {key: value for key, value in os.environ.items() if key != "CI"} | changes
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert result.returncode == 2
+    assert "vectors are pinned" in result.stderr
 
 
 # ------------------------------------------------------------------ sound files
