@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby, islice
+from math import ceil
 
 import numpy as np
 import torch
@@ -31,6 +32,8 @@ FADE_S = 0.01
 """Fade beside a gap, so that it does not click."""
 RESAMPLER_FRAMES = FRAME_RATE_HZ
 """A second before and after a span, for the resampler to settle."""
+LUCKY_BITS = 40
+"""A coded payload is shorter than the code length of its symbols by k bits once in 2^k times."""
 HELD_SAMPLES = 64
 """A resampled signal is longer than it should be by a sample or two at most."""
 
@@ -150,7 +153,10 @@ class Decoder:
         """Return what was salvaged without chunks whose checksum fits by chance.
 
         Coding the symbols of a payload again gives the same bytes; bytes that were never coded
-        give others.
+        give others, or are too few for symbols as unlikely as theirs.
+
+        Raises:
+            CorruptError: no chunk is left.
         """
         header = salvaged.header
         pieces: list[Chunk | Gap] = []
@@ -159,6 +165,8 @@ class Decoder:
                 pieces.append(Gap(piece.n_frames))
             else:
                 pieces.append(piece)
+        if not any(isinstance(piece, Chunk) for piece in pieces):
+            raise CorruptError("nothing can be salvaged: no whole chunk is left")
         return replace(salvaged, pieces=tuple(pieces))
 
     def _is_coded(self, header: Header, chunk: Chunk) -> bool:
@@ -166,8 +174,12 @@ class Decoder:
             (symbols,) = self.symbols(header, [chunk])
         except CorruptError:
             return False
-        again = tuple(self.file.prior.encode(s, header.step_index) for s in symbols)
-        return again == chunk.payloads
+        prior, step_index = self.file.prior, header.step_index
+        return all(
+            prior.encode(channel, step_index) == payload
+            and prior.ideal_bits(channel, step_index) <= 8 * len(payload) + LUCKY_BITS
+            for channel, payload in zip(symbols, chunk.payloads, strict=True)
+        )
 
     def _frames_around(self, span: Span) -> tuple[int, int | None]:
         """Return the frames that a span depends on; the first is at a whole second.
@@ -178,7 +190,7 @@ class Decoder:
         first = max(0, int(span.start_s * FRAME_RATE_HZ) - margin)
         last = None
         if span.duration_s is not None:
-            last = int((span.start_s + span.duration_s) * FRAME_RATE_HZ) + 1 + margin
+            last = ceil((span.start_s + span.duration_s) * FRAME_RATE_HZ) + margin
         return first // FRAME_RATE_HZ * FRAME_RATE_HZ, last
 
     def _waveform(self, window: _Window, header: Header, pace: Pace) -> Blocks:

@@ -153,9 +153,9 @@ class Encoder:
         """
         source = _conformed(source, keep_channels)
         blocks = audio.checked(source.blocks(), source.sample_rate_hz)
-        first = list(start_of(blocks, round(STREAM_AFTER_S * source.sample_rate_hz)))
-        rest = next(blocks, None)
-        if rest is None:
+        limit = round(STREAM_AFTER_S * source.sample_rate_hz)
+        first = list(start_of(blocks, limit + 1))
+        if sum(block.shape[1] for block in first) <= limit:
             short = replace(source, blocks=lambda: iter(first))
             encoded = self.encode(
                 short, step_index=step_index, keep_channels=True, verify=verify, progress=progress
@@ -164,7 +164,7 @@ class Encoder:
             return _rate_of(encoded.data)
         header = self._header(source, step_index)
         level = _LiveLevel(source.sample_rate_hz)
-        whole = self._padded(level.applied(chain(first, [rest], blocks)), source, level.n_frames)
+        whole = self._padded(level.applied(chain(first, blocks)), source, level.n_frames)
         coded = self._coded(
             self._windowed(whole, LIVE_CORE_FRAMES), header, verify=verify, progress=progress
         )

@@ -77,7 +77,9 @@ def cut(file: Container, start_s: float, end_s: float | None) -> tuple[bytes, fl
 def _packed(like: Header, chunks: Sequence[Chunk], trim: int) -> bytes:
     """Return a file of the chunks; streamed where short chunks lie between others."""
     n_frames = sum(chunk.n_frames for chunk in chunks)
-    n_samples = n_frames * like.sample_rate_hz // FRAME_RATE_HZ - trim
+    # Frames are no whole number of samples at every rate: the last one may need one sample more.
+    least = (n_frames - 1) * like.sample_rate_hz // FRAME_RATE_HZ + 1
+    n_samples = max(least, n_frames * like.sample_rate_hz // FRAME_RATE_HZ - trim)
     header = replace(like, n_frames=n_frames, n_samples=n_samples)
     if all(chunk.n_frames == CHUNK_FRAMES for chunk in chunks[:-1]):
         return pack(header, chunks)
