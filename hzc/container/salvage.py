@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
-from hzc.container.chunks import Chunk
+from hzc.container.chunks import Chunk, max_payload_bytes
 from hzc.container.fields import Cursor
 from hzc.container.header import (
     CHUNK_FRAMES,
@@ -134,7 +134,8 @@ def _whole_chunks(data: bytes, header: Header, found: list[Record]) -> dict[int,
         shapes = {(record.n_frames, record.gain_half_db) for record in records}
         if len(records) == header.n_channels and len(shapes) == 1:
             payloads = tuple(data[record.body : record.end - CRC_BYTES] for record in records)
-            whole[index] = Chunk(n_frames, payloads, gain_half_db)
+            if max(map(len, payloads)) <= max_payload_bytes(header, n_frames):
+                whole[index] = Chunk(n_frames, payloads, gain_half_db)
     return whole
 
 

@@ -94,7 +94,10 @@ def check_salvage(data: bytes, parsed: Container | None) -> None:
         return
     assert sum(piece.n_frames for piece in left.pieces) == left.header.n_frames
     assert all(piece.n_frames > 0 for piece in left.pieces)
-    assert any(isinstance(piece, Chunk) for piece in left.pieces)
+    chunks = [piece for piece in left.pieces if isinstance(piece, Chunk)]
+    assert chunks
+    for chunk in chunks:
+        container.pack_chunk(left.header, bytes(container.FIXED_BYTES), 0, chunk)
     left.summary()
     ends = [time for span in left.lost_s for time in span]
     assert ends == sorted(ends)

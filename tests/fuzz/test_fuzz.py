@@ -27,6 +27,11 @@ def test_container_property_holds(path):
     fuzz_container.check(path.read_bytes())
 
 
+@pytest.mark.parametrize("path", sorted((VECTORS / "faulty").iterdir()), ids=lambda path: path.stem)
+def test_what_is_salvaged_of_a_faulty_vector_fits_together(path):
+    fuzz_container.check_salvage(path.read_bytes(), None)
+
+
 @every_input
 def test_symbols_property_holds(path):
     fuzz_symbols.check(path.read_bytes())
