@@ -28,6 +28,8 @@ def command(inputs: tuple[str, ...], output: str, force: bool, quiet: bool, as_j
     """  # noqa: D301 - click looks for the backspace itself
     if as_json and output == STDIO:
         raise click.UsageError("--json and an output on stdout do not go together")
+    if inputs.count(STDIO) > 1:
+        raise click.UsageError("standard input can be read once only")
     refuse_terminal(output)
     report = Report(1, quiet=quiet, as_json=as_json)
     try:

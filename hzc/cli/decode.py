@@ -187,7 +187,8 @@ def _decode_salvaged(target: Target, codec: Chosen, report: Report) -> None:
     if left.is_whole:
         report.done(text, values)
     else:
-        report.salvaged(LossError(left.summary(), path=target.job.source), text, values)
+        values = {**values, "lost_s": left.lost_s}
+        report.salvaged(LossError(left.summary()), text, values)
 
 
 def _write(

@@ -81,21 +81,23 @@ class Report:
 
     def failed(self, error: HzcError, path: str) -> None:
         """Count a file that could not be done, and say why."""
-        if error.path is None:
-            error.path = "standard input" if path == "-" else path
-        self.failures.append(error)
-        show_error(error)
+        self._show(error, path)
         if self.as_json:
             say_json({"path": path, "error": error.message, "exit_code": error.exit_code})
 
     def salvaged(self, error: LossError, text: str, values: dict[str, Any]) -> None:
         """Count a file that was made from what is left of another, and say what is lost."""
-        self.failures.append(error)
-        show_error(error)
+        self._show(error, values["source"])
         if self.as_json:
             say_json({**values, "error": error.message, "exit_code": error.exit_code})
         elif not self.quiet:
             click.echo(text, err=True)
+
+    def _show(self, error: HzcError, path: str) -> None:
+        if error.path is None:
+            error.path = "standard input" if path == "-" else path
+        self.failures.append(error)
+        show_error(error)
 
     def summary(self) -> None:
         """Say how many of several files were done, if any failed."""
