@@ -23,10 +23,11 @@ from hzc.container.header import (
     trim_for,
     with_length,
 )
-from hzc.errors import CorruptError, LimitError
+from hzc.errors import CorruptError, FormatError, LimitError
 
 END_MARK = 0
 """Where a record of a streamed file tells its frames: this is the end record."""
+DAMAGED_HINT = "the file is damaged: copy it again, or decode what is left with --salvage"
 MAX_SYMBOL_BYTES = 5
 """A symbol costs at most 16 bits, an escaped one 16 more; one byte is spare."""
 
@@ -157,7 +158,11 @@ class Reader:
         """
         index = n_frames = 0
         while self.header.n_frames is None or n_frames < self.header.n_frames:
-            chunk = self._chunk(index, n_frames)
+            try:
+                chunk = self._chunk(index, n_frames)
+            except FormatError as error:
+                error.hint = error.hint or DAMAGED_HINT
+                raise
             if chunk is None:
                 break
             index, n_frames = index + 1, n_frames + chunk.n_frames
@@ -203,8 +208,7 @@ class Reader:
         expected = crc_hqx(self._cursor.marked, place_crc(self._packed_header, index, channel))
         if self._cursor.unsigned(CRC_BYTES) != expected:
             raise CorruptError(
-                f"checksum of chunk {index} does not match (before byte {self._cursor.offset})",
-                hint="the file is damaged: copy it again, or decode what is left with --salvage",
+                f"checksum of chunk {index} does not match (before byte {self._cursor.offset})"
             )
 
 

@@ -1,0 +1,225 @@
+"""`hzc decode --salvage`: what is left is heard, what is lost is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from harness import Cli, snapshot
+
+from hzc import container
+from hzc.codec import Codec
+
+HINT = "hint: the file is damaged: copy it again, or decode what is left with --salvage"
+
+
+class Broken:
+    """A file of 45.5 s in five chunks, to be damaged."""
+
+    def __init__(self, data: bytes) -> None:
+        file = container.unpack(data)
+        self.data, self.file, self.head = data, file, data[: file.header_bytes]
+        records = [
+            container.pack_chunk(file.header, self.head, index, chunk)
+            for index, chunk in enumerate(file.chunks)
+        ]
+        self.starts = list(accumulate(map(len, records), initial=len(self.head)))
+
+    def without(self, *indexes: int) -> bytes:
+        """Return the file with noise over these chunks."""
+        out = bytearray(self.data)
+        rng = np.random.default_rng(0)
+        for index in indexes:
+            first, last = self.starts[index], self.starts[index + 1]
+            out[first:last] = rng.bytes(last - first)
+        return bytes(out)
+
+
+@pytest.fixture(scope="module")
+def long(tiny_codec: Codec, sound: Callable[..., object]) -> Broken:
+    return Broken(tiny_codec.encode(sound(round(45.5 * 16_000)), 16_000))
+
+
+@pytest.fixture
+def whole(cli: Cli, long: Broken) -> np.ndarray:
+    """What is heard of the sound file."""
+    (cli.folder / "whole.hzc").write_bytes(long.data)
+    cli("decode", "-q", "whole.hzc")
+    return soundfile.read("whole.wav", dtype="float32")[0]
+
+
+def test_salvage_when_a_chunk_is_lost_then_silence_there_and_exit_8(
+    cli: Cli, long: Broken, whole: np.ndarray
+) -> None:
+    (cli.folder / "bad.hzc").write_bytes(long.without(2))
+    result = cli("decode", "bad.hzc", code=4)
+    assert HINT in result.stderr
+    assert not Path("bad.wav").exists()
+    result = cli("decode", "--salvage", "bad.hzc", code=8)
+    assert result.stderr == (
+        "hzc: bad.hzc: 10.00 of 45.50 s lost, 20.00–30.00 s\nbad.wav  45.50 s  16000 Hz\n"
+    )
+    found, rate = soundfile.read("bad.wav", dtype="float32")
+    assert (len(found), rate) == (len(whole), 16_000)
+    assert not found[20 * 16_000 : 30 * 16_000].any()
+    reach = 18_000  # what the transform sees of the lost chunk, and the fade
+    for kept in (slice(0, 20 * 16_000 - reach), slice(30 * 16_000 + reach, None)):
+        assert np.abs(found[kept] - whole[kept]).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("lost", "says"),
+    [
+        ((0,), "10.00 of 45.50 s lost, 0.00–10.00 s"),
+        ((4,), "5.50 of 45.50 s lost, 40.00–45.50 s"),
+        ((1, 3), "20.00 of 45.50 s lost, 10.00–20.00 s, 30.00–40.00 s"),
+        ((0, 1, 2, 3), "40.00 of 45.50 s lost, 0.00–40.00 s"),
+    ],
+)
+def test_salvage_when_chunks_are_lost_then_the_length_is_kept_and_the_times_told(
+    cli: Cli, long: Broken, lost: tuple[int, ...], says: str
+) -> None:
+    (cli.folder / "bad.hzc").write_bytes(long.without(*lost))
+    result = cli("decode", "--salvage", "-q", "bad.hzc", "-r", "source", code=8)
+    assert result.stderr == f"hzc: bad.hzc: {says}\n"
+    assert soundfile.info("bad.wav").frames == 728_000
+
+
+def test_salvage_when_the_tail_is_missing_then_the_length_is_kept(cli: Cli, long: Broken) -> None:
+    (cli.folder / "cut.hzc").write_bytes(long.data[: long.starts[2] + 100])
+    result = cli("decode", "--salvage", "-q", "cut.hzc", code=8)
+    assert result.stderr == "hzc: cut.hzc: 25.50 of 45.50 s lost, 20.00–45.50 s\n"
+    assert soundfile.info("cut.wav").frames == 728_000
+
+
+def test_salvage_when_the_end_of_a_stream_is_missing_then_what_there_is_and_exit_8(
+    cli: Cli, sound: Callable[..., np.ndarray]
+) -> None:
+    raw = (sound(25 * 16_000) * 20_000).astype("<i2").tobytes()
+    data = cli("encode", "-q", "--raw", "--sample-rate", "16000", "-", "-", stdin=raw).stdout
+    (cli.folder / "cut.hzc").write_bytes(data[:-400])
+    result = cli("decode", "--salvage", "-q", "cut.hzc", code=8)
+    assert result.stderr == ("hzc: cut.hzc: the end is missing, and how long it was is not known\n")
+    assert soundfile.info("cut.wav").frames == 320_000
+
+
+def test_salvage_when_the_header_is_damaged_then_all_is_heard_and_exit_8(
+    cli: Cli, long: Broken, whole: np.ndarray
+) -> None:
+    for at in range(len(long.head)):
+        data = long.data[:at] + bytes([long.data[at] ^ 1]) + long.data[at + 1 :]
+        (cli.folder / "bad.hzc").write_bytes(data)
+        if at == 8:
+            result = cli("decode", "--salvage", "-q", "bad.hzc", code=8)
+            assert "bad.hzc: a damaged byte of the header was repaired" in result.stderr
+            assert np.array_equal(soundfile.read("bad.wav", dtype="float32")[0], whole)
+        else:
+            assert "was repaired" in cli("check", "bad.hzc", code=4).stderr
+
+
+def test_salvage_when_nothing_is_damaged_then_the_usual_bytes_and_exit_0(
+    cli: Cli, long: Broken, whole: np.ndarray
+) -> None:
+    (cli.folder / "sound.hzc").write_bytes(long.data)
+    result = cli("decode", "--salvage", "sound.hzc")
+    assert result.stderr == "sound.wav  45.50 s  16000 Hz\n"
+    assert Path("sound.wav").read_bytes() == Path("whole.wav").read_bytes()
+    (cli.folder / "padded.hzc").write_bytes(long.data + bytes(4096))
+    cli("decode", "--salvage", "padded.hzc")
+    assert Path("padded.wav").read_bytes() == Path("whole.wav").read_bytes()
+
+
+def test_salvage_when_nothing_is_left_then_exit_4_and_no_file(cli: Cli, long: Broken) -> None:
+    (cli.folder / "gone.hzc").write_bytes(long.without(0, 1, 2, 3, 4))
+    (cli.folder / "head.hzc").write_bytes(long.head)
+    (cli.folder / "text.hzc").write_text("hello")
+    (cli.folder / "empty.hzc").write_bytes(b"")
+    for name in ("gone", "head"):
+        cli.refuse(4, "nothing can be salvaged", "decode", "--salvage", f"{name}.hzc")
+    for name in ("text", "empty"):
+        cli.refuse(4, f"{name}.hzc: not a .hzc file", "decode", "--salvage", f"{name}.hzc")
+    cli.refuse(3, "none.hzc: cannot be read", "decode", "--salvage", "none.hzc")
+
+
+def test_salvage_when_a_checksum_holds_by_chance_then_that_chunk_is_silent(
+    cli: Cli, long: Broken
+) -> None:
+    chunks = list(long.file.chunks)
+    chunks[3] = replace(chunks[3], payloads=(b"\x5a" * 1_200,))
+    (cli.folder / "odd.hzc").write_bytes(container.pack(long.file.header, chunks))
+    result = cli("decode", "--salvage", "-q", "odd.hzc", code=8)
+    assert result.stderr == "hzc: odd.hzc: 10.00 of 45.50 s lost, 30.00–40.00 s\n"
+    for chunk in range(5):
+        chunks[chunk] = replace(chunks[chunk], payloads=(b"\x5a" * 1_200,))
+    (cli.folder / "odd.hzc").write_bytes(container.pack(long.file.header, chunks))
+    cli.refuse(4, "nothing can be salvaged", "decode", "-f", "--salvage", "odd.hzc")
+
+
+def test_salvage_when_json_then_the_error_and_the_file_in_one_object(
+    cli: Cli, long: Broken
+) -> None:
+    (cli.folder / "bad.hzc").write_bytes(long.without(2))
+    (line,) = cli("decode", "--salvage", "--json", "bad.hzc", code=8).objects
+    assert line == {
+        "schema": 1,
+        "source": "bad.hzc",
+        "path": "bad.wav",
+        "duration_s": 45.5,
+        "sample_rate_hz": 16_000,
+        "n_channels": 1,
+        "n_clipped": 0,
+        "lost_s": [[20.0, 30.0]],
+        "error": "10.00 of 45.50 s lost, 20.00–30.00 s",
+        "exit_code": 8,
+    }
+
+
+def test_salvage_when_through_pipes_then_the_same_sound(cli: Cli, long: Broken) -> None:
+    (cli.folder / "bad.hzc").write_bytes(long.without(2))
+    cli("decode", "--salvage", "-q", "bad.hzc", code=8)
+    result = cli("decode", "--salvage", "-", "-", stdin=long.without(2), code=8)
+    assert result.stderr.startswith("hzc: standard input: 10.00 of 45.50 s lost")
+    assert result.stdout == Path("bad.wav").read_bytes()
+
+
+def test_salvage_when_one_of_several_is_damaged_then_all_are_made_and_exit_1(
+    cli: Cli, long: Broken
+) -> None:
+    for name, data in (("a", long.data), ("b", long.without(1)), ("c", long.data)):
+        (cli.folder / f"{name}.hzc").write_bytes(data)
+    result = cli("decode", "--salvage", "a.hzc", "b.hzc", "c.hzc", code=1)
+    assert [soundfile.info(f"{name}.wav").frames for name in "abc"] == [728_000] * 3
+    assert "hzc: b.hzc: 10.00 of 45.50 s lost, 10.00–20.00 s" in result.stderr
+
+
+def test_salvage_when_a_part_is_asked_for_then_that_part(cli: Cli, long: Broken) -> None:
+    (cli.folder / "bad.hzc").write_bytes(long.without(2))
+    options = ["--start", "15", "--duration", "10"]
+    cli("decode", "--salvage", "-q", "bad.hzc", "part.wav", *options, code=8)
+    found, _ = soundfile.read("part.wav", dtype="float32")
+    assert len(found) == 160_000
+    assert found[:70_000].any()
+    assert not found[80_000:].any()
+    says = "nothing is left at 50 s"
+    cli.refuse(3, says, "decode", "--salvage", "bad.hzc", "none.wav", "--start", "50")
+
+
+def test_salvage_when_the_target_exists_then_kept(cli: Cli, long: Broken) -> None:
+    (cli.folder / "bad.hzc").write_bytes(long.without(2))
+    (cli.folder / "bad.wav").write_bytes(b"old")
+    before = snapshot(cli.folder)
+    cli.refuse(6, "bad.wav: exists already", "decode", "--salvage", "bad.hzc")
+    assert snapshot(cli.folder) == before
+
+
+def test_salvage_when_the_model_is_another_then_exit_5(cli: Cli, long: Broken) -> None:
+    for changes, says in (({"model_id": 241}, "needs model 241"), ({"fingerprint": 1}, "tables")):
+        header = replace(long.file.header, **changes)
+        data = container.pack(header, long.file.chunks)
+        (cli.folder / "odd.hzc").write_bytes(data[:100] + b"?" + data[101:])
+        cli.refuse(5, says, "decode", "--salvage", "odd.hzc")
