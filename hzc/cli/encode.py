@@ -102,6 +102,8 @@ def command(
 
     if sample_rate is not None and not raw:
         raise click.UsageError("--sample-rate tells the rate of --raw input; other files tell it")
+    if raw_channels > 1 and not raw:
+        raise click.UsageError("--raw-channels tells those of --raw input; other files tell them")
     if raw and sample_rate is None:
         raise click.UsageError("--raw needs --sample-rate")
     choices = Choices(step_index, keep_channels=channels == "keep", verify=verify)

@@ -1,0 +1,396 @@
+"""Sound through pipes: as it comes, of any length, in little memory."""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import shutil
+import struct
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from harness import HZC, Cli, Start, Wav, assert_one_clear_line
+
+from hzc import container
+from hzc.blocks import joined
+from hzc.codec import Codec
+from hzc.container import Reader
+from hzc.decoder import LIVE
+
+posix = pytest.mark.skipif(os.name == "nt", reason="POSIX processes")
+
+LIMIT_S = 120
+RAW = ("--raw", "--sample-rate", "16000")
+
+
+def pcm(samples: np.ndarray) -> bytes:
+    """Return samples [sample] or [sample, channel] as headerless 16-bit PCM."""
+    return np.rint(samples * 20_000).astype("<i2").tobytes()
+
+
+def wav_head(riff_bytes: int, data_bytes: int, rate_hz: int = 16_000, n_channels: int = 1) -> bytes:
+    fmt = struct.pack(
+        "<HHIIHH", 1, n_channels, rate_hz, 2 * n_channels * rate_hz, 2 * n_channels, 16
+    )
+    return struct.pack("<4sI8sI", b"RIFF", riff_bytes, b"WAVEfmt ", 16) + fmt + struct.pack(
+        "<4sI", b"data", data_bytes
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def talk(sound: Callable[..., np.ndarray]) -> bytes:
+    """25.3 s of 16-bit PCM at 16 kHz."""
+    return pcm(sound(round(25.3 * 16_000)))
+
+
+@pytest.fixture
+def stream(cli: Cli, talk: bytes) -> bytes:
+    """The same, encoded as it came."""
+    return cli("encode", *RAW, "-q", "-", "-", stdin=talk).stdout
+
+
+def heard(wav: bytes) -> np.ndarray:
+    """Return the samples of a WAV, int16, whatever its header says of its length."""
+    assert wav[:4] == b"RIFF"
+    assert wav[36:40] == b"data"
+    return np.frombuffer(wav[44:], "<i2")
+
+
+# ------------------------------------------------------------------ headers and formats
+
+
+@pytest.mark.parametrize(
+    ("riff_bytes", "data_bytes"),
+    [
+        (2**32 - 1, 2**32 - 1),  # ffmpeg
+        (0x7FFF_F024, 0x7FFF_F000),  # sox
+        (0, 0),
+        (36, 0),
+        (2**31 + 35, 2**31 - 1),  # arecord
+    ],
+)
+def test_encode_when_a_piped_wav_does_not_tell_its_length_then_all_of_it_is_coded(
+    cli: Cli, talk: bytes, stream: bytes, riff_bytes: int, data_bytes: int
+) -> None:
+    result = cli("encode", "-", "-", stdin=wav_head(riff_bytes, data_bytes) + talk)
+    assert result.stdout == stream
+    assert "  25.30 s  " in result.stderr
+
+
+def test_encode_when_a_piped_wav_tells_its_length_then_the_same_bytes(
+    cli: Cli, talk: bytes, stream: bytes
+) -> None:
+    wav = wav_head(36 + len(talk), len(talk)) + talk
+    assert cli("encode", "-", "-", stdin=wav).stdout == stream
+    chunk = struct.pack("<4sI", b"LIST", 6) + b"ending"
+    assert cli("encode", "-", "-", stdin=wav + chunk).stdout == stream
+
+
+@pytest.mark.parametrize("kind", ["FLAC", "RF64", "AU", "CAF"])
+def test_encode_when_another_format_is_piped_then_the_same_bytes(
+    cli: Cli, talk: bytes, stream: bytes, kind: str
+) -> None:
+    file = io.BytesIO()
+    soundfile.write(file, np.frombuffer(talk, "<i2"), 16_000, format=kind, subtype="PCM_16")
+    assert cli("encode", "-", "-", stdin=file.getvalue()).stdout == stream
+
+
+def test_encode_when_a_pipe_is_long_then_streamed_and_the_rate_is_told(
+    cli: Cli, talk: bytes, stream: bytes
+) -> None:
+    parsed = container.unpack(stream)
+    assert parsed.is_streamed
+    assert (parsed.header.n_samples, len(parsed.chunks)) == (len(talk) // 2, 3)
+    (line,) = cli("encode", *RAW, "--json", "-", "-o", "a.hzc", stdin=talk).objects
+    assert Path("a.hzc").read_bytes() == stream
+    (measured,) = cli("bitrate", "--json", "a.hzc").objects
+    for key in ("n_bytes", "duration_s", "bitrate_kbps", "header_bytes", "header_share"):
+        assert line[key] == measured[key]
+
+
+def test_encode_when_a_pipe_is_short_then_the_bytes_of_the_file(cli: Cli, wav: Wav) -> None:
+    path = wav("a.wav", seconds=12.0)
+    cli("encode", "a.wav")
+    assert cli("encode", "-", "-", stdin=path.read_bytes()).stdout == Path("a.hzc").read_bytes()
+
+
+@pytest.mark.parametrize("rate", ["16000", "source", "11025"])
+def test_decode_when_a_stream_is_piped_then_the_samples_of_the_file(
+    cli: Cli, stream: bytes, rate: str
+) -> None:
+    (cli.folder / "a.hzc").write_bytes(stream)
+    cli("decode", "a.hzc", "-r", rate)
+    expected, rate_hz = soundfile.read("a.wav", dtype="int16")
+    result = cli("decode", "-", "-", "-r", rate, stdin=stream)
+    found = heard(result.stdout)
+    assert len(found) == len(expected)
+    assert np.abs(found.astype(int) - expected).max() <= 3
+    assert result.stderr == f"-  25.30 s  {rate_hz} Hz\n"
+    assert struct.unpack("<I", result.stdout[40:44]) == (2**32 - 1,)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "aiff", "w64"])
+def test_decode_when_a_stream_goes_into_a_file_then_the_file_knows_its_length(
+    cli: Cli, stream: bytes, suffix: str
+) -> None:
+    cli("decode", "-", "-o", f"a.{suffix}", stdin=stream)
+    assert soundfile.info(f"a.{suffix}").frames == round(25.3 * 16_000)
+
+
+def test_decode_when_a_part_of_a_stream_is_asked_for_then_that_part(
+    cli: Cli, stream: bytes
+) -> None:
+    whole = heard(cli("decode", "-", "-", stdin=stream).stdout)
+    options = ["--start", "9.5", "--duration", "2.25"]
+    found = heard(cli("decode", "-", "-", *options, stdin=stream).stdout)
+    assert len(found) == 36_000
+    assert np.abs(found.astype(int) - whole[152_000:188_000]).max() <= 3
+    found = heard(cli("decode", "-", "-", "--start", "25", "--duration", "9", stdin=stream).stdout)
+    assert len(found) == 4_800
+    result = cli("decode", "-", "-o", "a.wav", "--start", "25.3", stdin=stream, code=3)
+    assert_one_clear_line(result.stderr, "standard input: nothing is left at 25.3 s")
+    assert not Path("a.wav").exists()
+
+
+# ------------------------------------------------------------------ headerless
+
+
+def test_raw_when_in_a_file_or_a_pipe_then_the_same_bytes(
+    cli: Cli, talk: bytes, stream: bytes
+) -> None:
+    (cli.folder / "talk.raw").write_bytes(talk)
+    cli("encode", *RAW, "talk.raw")
+    assert Path("talk.hzc").read_bytes() == stream
+    assert cli("encode", *RAW, "talk.raw", "-").stdout == stream
+
+
+def test_raw_when_it_has_channels_then_they_are_mixed_or_kept(
+    cli: Cli, sound: Callable[..., np.ndarray]
+) -> None:
+    pair = np.stack([sound(13 * 8_000, 8_000, seed) for seed in (1, 2)], axis=1)
+    options = ["--raw", "--sample-rate", "8000", "--raw-channels", "2"]
+    (cli.folder / "pair.raw").write_bytes(pcm(pair))
+    result = cli("encode", *options, "pair.raw")
+    assert "hzc: note: pair.raw: 2 channels mixed down to one\n" in result.stderr
+    assert container.unpack(Path("pair.hzc").read_bytes()).header.n_channels == 1
+    kept = cli("encode", *options, "--channels", "keep", "-", "-", stdin=pcm(pair)).stdout
+    assert container.unpack(kept).header.n_channels == 2
+    assert len(heard(cli("decode", "-", "-", stdin=kept).stdout)) == 2 * 13 * 16_000
+
+
+@pytest.mark.parametrize("n_bytes", [2, 3, 4, 5])
+def test_raw_when_bytes_are_left_over_then_they_are_dropped(cli: Cli, n_bytes: int) -> None:
+    data = cli("encode", *RAW, "-", "-", stdin=b"\1\2\3\4\5"[:n_bytes]).stdout
+    assert container.unpack(data).header.n_samples == n_bytes // 2
+
+
+@pytest.mark.parametrize("stdin", [b"", b"\1"])
+def test_raw_when_there_is_nothing_then_exit_3(cli: Cli, stdin: bytes) -> None:
+    says = "standard input: the recording has no samples"
+    cli.refuse(3, says, "encode", *RAW, "-", "-o", "a.hzc", stdin=stdin)
+    cli.refuse(3, says, "encode", "-", "-o", "a.hzc", stdin=wav_head(36, 0) + stdin)
+
+
+@pytest.mark.parametrize(
+    ("says", "options"),
+    [
+        ("--raw needs --sample-rate", ["--raw"]),
+        ("--sample-rate tells the rate of --raw input", ["--sample-rate", "16000"]),
+        ("--raw-channels", ["--raw-channels", "2"]),
+        ("is not in the range", ["--raw", "--sample-rate", "999"]),
+        ("is not in the range", ["--raw", "--sample-rate", "768001"]),
+        ("is not in the range", [*RAW, "--raw-channels", "0"]),
+        ("is not in the range", [*RAW, "--raw-channels", "17"]),
+    ],
+)
+def test_raw_when_it_is_told_wrongly_then_usage(cli: Cli, says: str, options: list[str]) -> None:
+    cli.misuse(says, "encode", *options, "-", "-o", "a.hzc", stdin=bytes(99))
+
+
+# ------------------------------------------------------------------ what goes wrong
+
+
+def test_decode_when_a_stream_is_damaged_then_what_came_before_and_exit_4(
+    cli: Cli, stream: bytes
+) -> None:
+    parsed = container.unpack(stream)
+    last = len(stream) - len(parsed.chunks[2].payloads[0]) // 2
+    bad = stream[:last] + bytes([stream[last] ^ 1]) + stream[last + 1 :]
+    result = cli("decode", "-", "-", stdin=bad, code=4)
+    assert_one_clear_line(result.stderr, "standard input: checksum of chunk 2 does not match")
+    assert "--salvage" in result.stderr
+    whole = heard(cli("decode", "-", "-", stdin=stream).stdout)
+    found = heard(result.stdout)
+    assert 9 * 16_000 < len(found) < 20 * 16_000
+    assert np.array_equal(found, whole[: len(found)])
+    cli.refuse(4, "checksum of chunk 2", "decode", "-", "-o", "a.wav", stdin=bad)
+
+
+@pytest.mark.parametrize("n_bytes", [1, 11, 12, 13, 500, -1])
+def test_decode_when_a_stream_stops_then_exit_4_and_no_file(
+    cli: Cli, stream: bytes, n_bytes: int
+) -> None:
+    says = "standard input: truncated"
+    cli.refuse(4, says, "decode", "-", "-o", "a.wav", stdin=stream[:n_bytes])
+    cli.refuse(
+        4, "there are bytes after the end", "decode", "-", "-o", "a.wav", stdin=stream + b"x"
+    )
+
+
+def test_encode_when_a_pipe_holds_no_number_then_exit_3_and_no_file(cli: Cli) -> None:
+    samples = np.zeros(20 * 16_000, np.float32)
+    samples[14 * 16_000 + 8_000] = np.nan
+    file = io.BytesIO()
+    soundfile.write(file, samples, 16_000, format="WAV", subtype="FLOAT")
+    says = "standard input: sample at 14.500 s is NaN or infinite"
+    cli.refuse(3, says, "encode", "-", "-o", "a.hzc", stdin=file.getvalue())
+
+
+# ------------------------------------------------------------------ real pipes
+
+
+def write_all(process: subprocess.Popen[bytes], pieces: Iterator[bytes]) -> None:
+    """Write to a process until it has had enough, and close its input."""
+    with suppress(BrokenPipeError):
+        for piece in pieces:
+            process.stdin.write(piece)
+    with suppress(BrokenPipeError):
+        process.stdin.close()
+    process.stdin = None
+
+
+def peak_kb(process: subprocess.Popen[bytes]) -> int:
+    """Wait for a process to end well, and return its peak memory."""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, process.stderr.read()
+    return usage.ru_maxrss
+
+
+def there_and_back(start: Start, second: bytes, n_s: int) -> tuple[int, int, int]:
+    """Return the bytes that come out of `encode - - | decode - -`, and the peaks of both."""
+    pipe = subprocess.PIPE
+    encoder = start("encode", *RAW, "-q", "-", "-", stdin=pipe, stdout=pipe)
+    decoder = start("decode", "-q", "-", "-", stdin=encoder.stdout, stdout=pipe)
+    encoder.stdout.close()
+    feeder = threading.Thread(target=write_all, args=(encoder, iter([second] * n_s)))
+    feeder.start()
+    n_bytes = 0
+    while piece := decoder.stdout.read(1 << 16):
+        n_bytes += len(piece)
+    feeder.join(LIMIT_S)
+    return n_bytes, peak_kb(encoder), peak_kb(decoder)
+
+
+@posix
+def test_pipes_when_minutes_go_through_both_then_every_sample_comes_out(
+    start: Start, talk: bytes
+) -> None:
+    n_bytes, _, _ = there_and_back(start, talk[:32_000], 150)
+    assert n_bytes == 44 + 150 * 32_000
+
+
+@posix
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="reads the memory of children")
+def test_pipes_when_a_quarter_of_an_hour_goes_through_then_memory_as_for_a_minute(
+    start: Start, talk: bytes
+) -> None:
+    short, long = (there_and_back(start, talk[:32_000], 60 * minutes) for minutes in (1, 15))
+    assert long[0] == 44 + 15 * 60 * 32_000
+    for one, fifteen in zip(short[1:], long[1:], strict=True):
+        assert fifteen < one + 40 * 1024
+
+
+def read_within_limit(process: subprocess.Popen[bytes], n_bytes: int) -> bytes:
+    """Return so many bytes of a process's output, which must come while it runs."""
+    found = b""
+    while len(found) < n_bytes:
+        ready, _, _ = select.select([process.stdout], [], [], LIMIT_S)
+        assert ready, "nothing comes"
+        piece = os.read(process.stdout.fileno(), n_bytes - len(found))
+        assert piece, process.stderr.read()
+        found += piece
+    return found
+
+
+@posix
+def test_encode_when_the_sound_goes_on_then_its_first_bytes_are_there_already(
+    start: Start, talk: bytes
+) -> None:
+    pipe = subprocess.PIPE
+    process = start("encode", *RAW, "-q", "-", "-", stdin=pipe, stdout=pipe, bufsize=0)
+    process.stdin.write(talk[: 14 * 32_000])
+    first = read_within_limit(process, 2_000)
+    assert process.poll() is None
+    process.stdin.write(talk[14 * 32_000 :])
+    rest, stderr = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, stderr) == (0, b"")
+    assert container.unpack(first + rest).header.n_samples == len(talk) // 2
+
+
+@posix
+def test_decode_when_the_stream_goes_on_then_its_first_samples_are_there_already(
+    start: Start, stream: bytes, tiny_codec: Codec
+) -> None:
+    reader = Reader(io.BytesIO(stream))
+    head = reader.n_bytes
+    chunks = reader.chunks()
+    two = [next(chunks), next(chunks)]
+    assert [chunk.n_frames for chunk in two] == [80, 80]
+    n_first = reader.n_bytes
+    assert head < n_first < len(stream)
+    pipe = subprocess.PIPE
+    process = start("decode", "-q", "-", "-", stdin=pipe, stdout=pipe, bufsize=0)
+    process.stdin.write(stream[:n_first])
+    n_early = 44 + 9 * 32_000
+    first = read_within_limit(process, n_early)
+    assert process.poll() is None
+    process.stdin.write(stream[n_first:])
+    rest, stderr = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, stderr) == (0, b"")
+    reader = Reader(io.BytesIO(stream))
+    blocks = tiny_codec.decoder.samples(lambda: reader.header, reader.chunks(), 16_000, pace=LIVE)
+    expected = joined(blocks)[0] * 32_768
+    assert np.abs(heard(first + rest) - expected).max() <= 2
+
+
+@posix
+def test_encode_when_the_reader_goes_then_exit_6_and_one_line(start: Start, talk: bytes) -> None:
+    pipe = subprocess.PIPE
+    process = start("encode", *RAW, "-", "-", stdin=pipe, stdout=pipe, bufsize=0)
+    process.stdin.write(talk[: 14 * 32_000])
+    read_within_limit(process, 12)
+    process.stdout.close()
+    write_all(process, iter([talk[: 14 * 32_000]] * 3))
+    stderr = process.stderr.read().decode()
+    assert process.wait(LIMIT_S) == 6
+    assert_one_clear_line(stderr, "standard output: cannot be written (the reader closed the pipe)")
+
+
+PLAYERS = {
+    "sox": "sox -q -n -r 16000 -b 16 -t wav - synth 15 sine 300 vol 0.2",
+    "ffmpeg": "ffmpeg -v quiet -f lavfi -i sine=300:d=15:r=16000 -f wav -",
+}
+
+
+@posix
+@pytest.mark.parametrize("program", PLAYERS)
+def test_encode_when_another_program_pipes_sound_then_all_of_it_is_coded(
+    tmp_path: Path, environment: dict[str, str], program: str
+) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"no {program} here")
+    done = subprocess.run(
+        ["bash", "-c", f'set -o pipefail; {PLAYERS[program]} | "$@" encode -q - -', "bash", *HZC],
+        cwd=tmp_path, env=environment, capture_output=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert container.unpack(done.stdout).header.n_samples == 15 * 16_000
