@@ -48,12 +48,14 @@ def _run_dir(config: str, run_dir: str | None) -> Path:
 @_config
 @_run
 def run(config: str, run_dir: str | None) -> None:
-    """Train analysis, synthesis and float prior; resume from the last checkpoint."""
+    """Train the stage that the configuration names; resume from the last checkpoint."""
     from hzc.train.config import load_config
-    from hzc.train.loop import Trainer
+    from hzc.train.rate_distortion import RateDistortionTrainer
+    from hzc.train.synthesis import SynthesisTrainer
 
     settings = load_config(config)
-    trainer = Trainer(settings, _run_dir(config, run_dir))
+    stages = {"rate-distortion": RateDistortionTrainer, "synthesis": SynthesisTrainer}
+    trainer = stages[settings.stage](settings, _run_dir(config, run_dir))
     for part in trainer.fresh_parts:
         click.echo(f"{part.rstrip('.')} starts fresh", err=True)
     trainer.run()

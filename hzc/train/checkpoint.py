@@ -17,12 +17,7 @@ from hzc.modelfile import open_model
 from hzc.train.config import TrainConfig
 
 CHECKPOINT_FILE = "checkpoint.pt"
-CONTENTS = frozenset({
-    "config", "model", "ema", "optimiser", "controller", "crops_rng", "torch_rng", "step",
-    "train_s",
-})  # fmt: skip
-SHAPING = ("model", "optimiser.name", "prior.hidden", "prior.context_frames", "prior.n_groups")
-"""The settings that a run must keep, because the shapes in its checkpoint follow from them."""
+CONTENTS = frozenset({"config", "ema", "crops_rng", "torch_rng", "step", "train_s"})
 OTHER_RUN = "use another run folder, or the settings that this run was started with"
 
 
@@ -83,11 +78,11 @@ def load_averages(run: Path, config: TrainConfig) -> Averages:
     """Return what a run has come to.
 
     Raises:
-        TrainingError: the run has no checkpoint, or one of another model.
+        TrainingError: the run has no checkpoint, or one of another stage or model.
     """
     path = run / CHECKPOINT_FILE
     state = load_checkpoint(path)
-    check_settings(state, config, ("model",), path)
+    check_settings(state, config, ("stage", "model"), path)
     return Averages(state["ema"], state["step"])
 
 

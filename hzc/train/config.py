@@ -13,6 +13,8 @@ from hzc.model.config import CONFIGS, ModelConfig
 
 T = TypeVar("T")
 
+STAGES = ("rate-distortion", "synthesis")
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -80,6 +82,30 @@ class DistortionConfig:
     too quiet where the spectrum's fine structure cannot be known."""
 
 
+ADVERSARY_OPTIMISER = OptimiserConfig(
+    name="adamw", lr=3e-4, warmup_steps=50, decay_steps=1, betas=(0.8, 0.99), clip_norm=20.0
+)
+
+
+@dataclass(frozen=True)
+class AdversaryConfig:
+    """The synthesis stage's discriminators, and the weights of its losses."""
+
+    windows: tuple[int, ...] = (256, 512, 1024)
+    """Windows of the discriminators of complex spectra."""
+    windows_per_step: int = 1
+    """How many of them are drawn for one step; fewer is faster."""
+    n_channels: int = 16
+    periods: tuple[int, ...] = ()
+    """Periods of the discriminators of samples, all of them in every step: for a GPU."""
+    segment_s: float = 0.75
+    """How much of every crop the discriminators see."""
+    weight: float = 1.0
+    feature_weight: float = 2.0
+    distance_weight: float = 15.0
+    optimiser: OptimiserConfig = field(default_factory=lambda: ADVERSARY_OPTIMISER)
+
+
 PRIOR_OPTIMISER = OptimiserConfig(
     name="muon", lr=1e-2, warmup_steps=50, decay_steps=2_000, weight_decay=0.3, clip_norm=20.0
 )
@@ -107,18 +133,21 @@ class PriorConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything one rate–distortion run depends on."""
+    """Everything one run depends on."""
 
     model: str
     n_steps: int
     data: DataConfig
+    stage: str = "rate-distortion"
     seed: int = 1
     device: str = "cpu"
     n_threads: int = 1
     bf16: bool = True
     compile: bool = False
     init_from: str | None = None
-    """Checkpoint or safetensors whose weights start this run; None starts fresh."""
+    """Checkpoint or safetensors whose weights start this run; None starts fresh.
+
+    The synthesis stage wants an exported model, and keeps all but its synthesis transform."""
     init_fresh: tuple[str, ...] = ()
     """Starts of the names of weights that start fresh even so: "synthesis.stem", "prior"."""
     checkpoint_every_s: float = 180.0
@@ -126,9 +155,17 @@ class TrainConfig:
     rate: RateConfig = field(default_factory=RateConfig)
     distortion: DistortionConfig = field(default_factory=DistortionConfig)
     prior: PriorConfig = field(default_factory=PriorConfig)
+    adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
 
     def __post_init__(self) -> None:
-        """Refuse a model that is not known, and groups that do not divide its latent."""
+        """Refuse what is not known, groups that do not divide the latent, a stage out of turn."""
+        if self.stage not in STAGES:
+            raise TrainingError(f"unknown stage {self.stage!r}", hint=f"known: {', '.join(STAGES)}")
+        if self.stage == "synthesis" and not (self.init_from or "").endswith(".safetensors"):
+            raise TrainingError(
+                f"the synthesis stage cannot start from {self.init_from or 'nothing'}",
+                hint="init_from = the weights of an exported model (.safetensors)",
+            )
         if self.model not in CONFIGS:
             raise TrainingError(f"unknown model {self.model!r}", hint=f"known: {sorted(CONFIGS)}")
         n_latent, n_groups = self.model_config.n_latent, self.prior.n_groups

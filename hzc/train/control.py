@@ -36,3 +36,11 @@ class RateController:
         error = max(-1.0, min(1.0, (self.smoothed_bits - target) / target))
         low, high = map(math.log, self.config.lmbda_range)
         self.log_lmbda = min(high, max(low, self.log_lmbda + self.config.gain * error))
+
+    def state_dict(self) -> tuple[float, float | None]:
+        """Return what moves."""
+        return self.log_lmbda, self.smoothed_bits
+
+    def load_state_dict(self, state: tuple[float, float | None]) -> None:
+        """Take over what moves; the settings stay those of the configuration."""
+        self.log_lmbda, self.smoothed_bits = state

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from hzc import audio, container, rate
@@ -22,7 +23,7 @@ from hzc.prior import ARRAYS, Prior
 from hzc.rate import Rate
 from hzc.registry import PRIVATE_IDS, ModelSpec
 from hzc.train import tables
-from hzc.train.checkpoint import load_averages
+from hzc.train.checkpoint import Averages, load_averages, starting_weights
 from hzc.train.config import TrainConfig
 from hzc.train.files import replacing
 from hzc.train.latents import base_step, split_weights
@@ -88,6 +89,24 @@ def load_prior(run: Path, step: int) -> FittedPrior:
     return FittedPrior(prior, stored["mixtures"])
 
 
+def frozen_prior(config: TrainConfig, averages: Averages) -> FittedPrior:
+    """Return the prior of the model that a run of the synthesis stage started from.
+
+    Raises:
+        TrainingError: that model has other transforms or steps by now.
+    """
+    path = Path(config.init_from or "")
+    weights = starting_weights(path, "cpu")
+    for name, value in averages.weights.items():
+        if not name.startswith("synthesis.") and not torch.equal(weights[name], value):
+            raise TrainingError(
+                f"{name} is not what this run was started with", path=path,
+                hint="export from the model that the run's init_from named then",
+            )  # fmt: skip
+    file = open_model(path)
+    return FittedPrior(file.prior, file.mixtures[1].astype(np.float64))
+
+
 def export(config: TrainConfig, run: Path, target: Target, recordings: Sequence[Path]) -> ModelSpec:
     """Write `<name>.safetensors` and its entry in `registry.json`; return the entry.
 
@@ -98,7 +117,10 @@ def export(config: TrainConfig, run: Path, target: Target, recordings: Sequence[
         TrainingError: an unfinished run, or an id that another model has.
     """
     averages = load_averages(run, config)
-    fitted = load_prior(run, averages.step)
+    if config.stage == "synthesis":
+        fitted = frozen_prior(config, averages)
+    else:
+        fitted = load_prior(run, averages.step)
     arrays = _arrays(averages.weights, fitted)
     path, registry = target.folder / f"{target.name}.safetensors", target.folder / "registry.json"
     entries = _read_registry(registry, target)

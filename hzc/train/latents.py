@@ -34,7 +34,7 @@ def split_weights(weights: dict[str, torch.Tensor], prefix: str) -> dict[str, An
 
 
 def base_step(weights: dict[str, torch.Tensor]) -> FloatArray:
-    """Return the step of every dimension, σ √12, float32 [D]: see `hzc.train.loop`."""
+    """Return the step of every dimension, σ √12, float32 [D]: see `hzc.train.rate_distortion`."""
     sigma: FloatArray = np.exp(weights["log_sigma"].float().cpu().numpy()[:, 0])
     return sigma * np.float32(math.sqrt(12.0))
 

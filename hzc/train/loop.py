@@ -1,89 +1,50 @@
-"""The rate–distortion stage: analysis, synthesis and float prior trained together.
-
-    x ── g_a ── y ── + σ ε ── z ── g_s ── x_hat      loss = D(x, x_hat) + λ KL(N(y, σ²) || prior(z))
-
-σ is one learned number per latent dimension, so that the fixed step σ √12 of the coder makes
-rounding noise of the variance the synthesis transform was trained with.
-"""
+"""The loop that every stage of training shares: a resumable run in a folder."""
 
 from __future__ import annotations
 
 import csv
-import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from hzc.errors import TrainingError
-from hzc.model.transforms import Analysis, Synthesis
-from hzc.train.checkpoint import (
-    CHECKPOINT_FILE,
-    OTHER_RUN,
-    SHAPING,
-    check_settings,
-    fill,
-    load_checkpoint,
-    shapes,
-    starting_weights,
-)
+from hzc.train.checkpoint import CHECKPOINT_FILE, OTHER_RUN, check_settings, fill, load_checkpoint
 from hzc.train.config import TrainConfig
-from hzc.train.control import RateController
 from hzc.train.data import Corpus, Crops, load_corpus
-from hzc.train.ema import Ema
 from hzc.train.files import replacing
-from hzc.train.losses import SpectralDistance
-from hzc.train.network import HIDDEN_LAYERS, ContextNetwork, gaussian_kl_bits
-from hzc.train.optimiser import Optimiser, learning_rate_factor
-
-START_LOG_SIGMA = -1.2
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What one pass through the model gives the loss."""
+class Stateful(Protocol):
+    """A part of a run that a checkpoint keeps."""
 
-    x_hat: Tensor
-    """float32 [batch, sample]."""
-    bits_per_frame: Tensor
-    """Scalar: KL to the prior."""
+    def state_dict(self) -> Any:
+        """Return what `load_state_dict` takes."""
 
-
-class RateDistortionModel(nn.Module):
-    """Everything that the rate–distortion stage trains."""
-
-    def __init__(self, config: TrainConfig) -> None:
-        """Build fresh networks."""
-        super().__init__()
-        sizes = config.model_config
-        self.analysis = Analysis(sizes)
-        self.synthesis = Synthesis(sizes)
-        self.prior = ContextNetwork(sizes.n_latent, config.prior)
-        self.log_sigma = nn.Parameter(torch.full((sizes.n_latent, 1), START_LOG_SIGMA))
-
-    def forward(self, x: Tensor) -> Outcome:
-        """Return the reconstruction and its rate for float32 [batch, sample]."""
-        step = torch.exp(self.log_sigma) * math.sqrt(12.0)
-        scaled = self.analysis(x) / step  # [batch, D, F], in steps
-        noisy = scaled + torch.randn_like(scaled) / math.sqrt(12.0)
-        mean, scale_index = (
-            part.float().reshape(len(x), -1, scaled.shape[1]).transpose(1, 2)
-            for part in self.prior(self.prior.contexts(noisy))
-        )
-        kl = gaussian_kl_bits(scaled, mean, scale_index)
-        return Outcome(self.synthesis(noisy * step), kl.sum(1).mean())
+    def load_state_dict(self, state: Any, /) -> object:
+        """Take a state over."""
 
 
-class Trainer:
-    """A resumable run in a folder: `checkpoint.pt`, `log.csv`, nothing else."""
+class Trainer(ABC):
+    """A resumable run in a folder: `checkpoint.pt`, `log.csv`, nothing else.
+
+    A stage builds its networks in `build`, names all that a checkpoint keeps of them in `parts`,
+    and takes steps in `train_step`.
+    """
+
+    shaping: ClassVar[tuple[str, ...]] = ("stage", "model", "optimiser.name")
+    """The settings that a run must keep, because the shapes in its checkpoint follow from them."""
+    shown: ClassVar[tuple[str, ...]]
+    """The columns of the log that the progress bar shows."""
 
     def __init__(self, config: TrainConfig, run: Path, corpus: Corpus | None = None) -> None:
         """Set the run up, and continue it where `run` holds a checkpoint."""
@@ -95,20 +56,31 @@ class Trainer:
         self.crops = Crops(
             corpus or load_corpus(config.data, rate_hz), config.data, rate_hz, config.seed
         )
-        self.model = RateDistortionModel(config).to(config.device)
-        self.distance = SpectralDistance(config.distortion, rate_hz).to(config.device)
-        self.optimiser = Optimiser(self.model, config.optimiser, is_hidden)
-        self.ema = Ema(self.model, config.optimiser.ema_decay)
-        self.controller = RateController.start(config.rate)
         self.step, self.train_s = 0, 0.0
         self.fresh_parts: tuple[str, ...] = ()
         """Parts that the weights this run was started from did not have."""
+        self.build()
         run.mkdir(parents=True, exist_ok=True)
         if self.checkpoint_path.exists():
             self.load(self.checkpoint_path)
         elif config.init_from:
-            self._start_from(Path(config.init_from))
-        self.forward = torch.compile(self.model) if config.compile else self.model
+            self.start_from(Path(config.init_from))
+
+    @abstractmethod
+    def build(self) -> None:
+        """Make networks and optimisers with fresh weights."""
+
+    @abstractmethod
+    def start_from(self, path: Path) -> None:
+        """Take over the weights that a new run starts from."""
+
+    @abstractmethod
+    def parts(self) -> dict[str, Stateful]:
+        """Return all that a checkpoint keeps of the stage; `ema` is what later stages take."""
+
+    @abstractmethod
+    def train_step(self) -> dict[str, float]:
+        """Take one step; return what the log wants to know."""
 
     @property
     def checkpoint_path(self) -> Path:
@@ -126,7 +98,7 @@ class Trainer:
                 now = time.monotonic()
                 self.train_s = before_s + now - started
                 bar.update()
-                bar.set_postfix(D=f"{row['distortion']:.3f}", bits=f"{row['bits_per_frame']:.0f}")
+                bar.set_postfix({name: f"{row[name]:.3g}" for name in self.shown})
                 if self.step % 20 == 0:
                     self._log(row)
                 if now - saved > self.config.checkpoint_every_s:
@@ -136,57 +108,18 @@ class Trainer:
         if received:
             signal.raise_signal(received[0])
 
-    def train_step(self) -> dict[str, float]:
-        """Take one step; return what the log wants to know."""
-        config = self.config
-        x = torch.from_numpy(self.crops.batch()).to(config.device)
-        with torch.autocast(config.device, torch.bfloat16, enabled=config.bf16):
-            outcome = self.forward(x)
-        distortion = self.distance(x, outcome.x_hat, self._windows())
-        lmbda = self.controller.lmbda
-        loss = distortion + lmbda * outcome.bits_per_frame
-        loss.backward()
-        norm = self._condition_gradients(lmbda)
-        if not torch.isfinite(norm):
-            raise TrainingError(f"gradient is not finite at step {self.step}")
-        factor = learning_rate_factor(config.optimiser, self.step, config.n_steps)
-        self.optimiser.step(factor)
-        self.step += 1
-        self.ema.update(self.model, self.step)
-        bits = outcome.bits_per_frame.item()
-        self.controller.update(bits)
-        return {
-            "step": self.step,
-            "train_s": round(self.train_s, 1),
-            "audio_h": self.step * x.numel() / config.model_config.sample_rate_hz / 3600.0,
-            "loss": loss.item(),
-            "distortion": distortion.item(),
-            "bits_per_frame": bits,
-            "lmbda": self.controller.lmbda,
-            "grad_norm": float(norm),
-            "lr": config.optimiser.lr * factor,
-        }
+    def batch(self) -> Tensor:
+        """Return the next crops, float32 [batch, sample]."""
+        return torch.from_numpy(self.crops.batch()).to(self.config.device)
 
-    def _condition_gradients(self, lmbda: float) -> Tensor:
-        """Undo λ on the prior's own gradients, then clip; return the norm of the transforms' ones.
+    def draw(self, values: Sequence[int], n: int) -> list[int]:
+        """Return `n` of the values, or all, drawn from the crops' generator: its state is saved."""
+        return [int(v) for v in self.crops.rng.permutation(values)[: min(n, len(values))]]
 
-        The prior should follow the latent at full speed however little its bits weigh in the loss:
-        with λ near 1e-5 its gradients sank under Adam's epsilon and the rate ran away. A norm
-        of its own that is not finite is returned instead.
-        """
-        own = list(self.model.prior.parameters())
-        torch._foreach_mul_([p.grad for p in own if p.grad is not None], 1.0 / lmbda)
-        clip = self.config.optimiser.clip_norm
-        own_norm = nn.utils.clip_grad_norm_(own, clip)
-        chosen = {id(p) for p in own}
-        rest = [p for p in self.model.parameters() if id(p) not in chosen]
-        norm = nn.utils.clip_grad_norm_(rest, clip)
-        return norm if torch.isfinite(own_norm) else own_norm
-
-    def _windows(self) -> list[int]:
-        """Draw the resolutions of this step from the crops' generator, whose state is saved."""
-        windows, n = self.config.distortion.windows, self.config.distortion.scales_per_step
-        return [int(w) for w in self.crops.rng.permutation(windows)[: min(n, len(windows))]]
+    def progress(self, x: Tensor) -> dict[str, float]:
+        """Return the first columns of the log after a step on crops [batch, sample]."""
+        hours = self.step * x.numel() / self.config.model_config.sample_rate_hz / 3600.0
+        return {"step": self.step, "train_s": round(self.train_s, 1), "audio_h": hours}
 
     def _log(self, row: dict[str, float]) -> None:
         path = self.run_dir / "log.csv"
@@ -198,13 +131,9 @@ class Trainer:
             writer.writerow({k: v if isinstance(v, int) else f"{v:.6g}" for k, v in row.items()})
 
     def save(self) -> None:
-        """Write the whole state: weights, average, optimiser, generators, controller."""
+        """Write the whole state: the stage's parts, generators, how far the run has come."""
         state: dict[str, Any] = {
             "config": asdict(self.config),
-            "model": self.model.state_dict(),
-            "ema": self.ema.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "controller": (self.controller.log_lmbda, self.controller.smoothed_bits),
             "crops_rng": self.crops.rng.bit_generator.state,
             "torch_rng": torch.get_rng_state(),
             "step": self.step,
@@ -212,6 +141,7 @@ class Trainer:
         }
         if self.config.device.startswith("cuda"):
             state["cuda_rng"] = torch.cuda.get_rng_state()
+        state |= {name: part.state_dict() for name, part in self.parts().items()}
         with replacing(self.checkpoint_path) as partial:
             torch.save(state, partial)
 
@@ -222,11 +152,14 @@ class Trainer:
             TrainingError: not a checkpoint, or not one of such a run.
         """
         state = load_checkpoint(path, self.config.device)
-        check_settings(state, self.config, SHAPING, path)
-        fill(self.model, state["model"], path, OTHER_RUN)
-        self.ema.load_state_dict(state["ema"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.controller.log_lmbda, self.controller.smoothed_bits = state["controller"]
+        check_settings(state, self.config, self.shaping, path)
+        for name, part in self.parts().items():
+            if name not in state:
+                raise TrainingError(f"the checkpoint lacks {name}", path=path, hint=OTHER_RUN)
+            if isinstance(part, nn.Module):
+                fill(part, state[name], path, OTHER_RUN)
+            else:
+                part.load_state_dict(state[name])
         self.crops.rng.bit_generator.state = state["crops_rng"]
         torch.set_rng_state(state["torch_rng"].cpu())
         if "cuda_rng" in state:
@@ -241,26 +174,6 @@ class Trainer:
             head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = [row for row in rows if int(row.split(",")[0]) <= step]
             path.write_text(head + "".join(kept), encoding="utf-8")
-
-    def _start_from(self, path: Path) -> None:
-        """Start a new run from another run's averaged weights, or from an exported model.
-
-        A prior of other sizes, or none, is no obstacle: this run's starts fresh.
-        """
-        weights, own = starting_weights(path, self.config.device), self.model.state_dict()
-        fresh = self.config.init_fresh
-        prior = ("prior.",)
-        if shapes(_part(weights, prior)) != shapes(_part(own, prior)):
-            fresh = tuple(dict.fromkeys(fresh + prior))
-        kept = {name: weights[name] for name in weights if not name.startswith(fresh)}
-        weights = kept | _part(own, fresh)
-        self.fresh_parts = fresh
-        fill(self.model, weights, path, f"start from weights of model {self.config.model}")
-        self.ema = Ema(self.model, self.config.optimiser.ema_decay)
-
-
-def _part(weights: Mapping[str, Tensor], starts: tuple[str, ...]) -> dict[str, Tensor]:
-    return {name: value for name, value in weights.items() if name.startswith(starts)}
 
 
 @contextmanager
@@ -277,8 +190,3 @@ def deferred_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a parameter is a matrix of a hidden layer, which Muon may train."""
-    return ".stages." in name or name.removeprefix("prior.").startswith(HIDDEN_LAYERS)
