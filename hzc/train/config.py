@@ -31,7 +31,8 @@ class DataConfig:
     level_db: tuple[float, float] = (-34.0, -18.0)
     """Range of the RMS level of a crop, dB below full scale."""
     pause_probability: float = 0.1
-    """Share of crops in which a stretch is faded to digital silence."""
+    """Share of crops, and of recordings that the prior is fitted on, in which a stretch is faded to
+    digital silence."""
     equalise_db: float = 3.0
     """Largest tilt of the spectrum, in dB at the ends of the band."""
 

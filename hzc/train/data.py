@@ -136,6 +136,7 @@ class Crops:
     def __init__(self, corpus: Corpus, config: DataConfig, sample_rate_hz: int, seed: int) -> None:
         """Weigh files by their length times the factor of the last matching glob."""
         self.corpus, self.config = corpus, config
+        self.sample_rate_hz = sample_rate_hz
         self.crop_samples = round(config.crop_s * sample_rate_hz)
         self.rng = np.random.default_rng(seed)
         lengths = np.diff(corpus.starts).astype(np.float64)
@@ -156,7 +157,7 @@ class Crops:
         offset = int(rng.integers(start, end - n))
         x = self.corpus.samples[offset : offset + n].astype(np.float32) / 32768.0
         if rng.random() < self.config.pause_probability:
-            x *= self._pause()
+            x *= pause_factor(n, self.sample_rate_hz, rng)
         x = self._tilt(x)
         level = 10.0 ** (rng.uniform(*self.config.level_db) / 20.0)
         gain = level / max(float(np.sqrt(np.mean(x * x))), 1e-4)
@@ -170,11 +171,15 @@ class Crops:
         a = self.rng.uniform(1.0 - limit, limit - 1.0) / (limit + 1.0)
         return np.concatenate([x[:1], x[1:] + np.float32(a) * x[:-1]])
 
-    def _pause(self) -> FloatArray:
-        """Factor [sample]: one, but for a stretch of zeros with 10 ms ramps."""
-        n, ramp = self.crop_samples, self.crop_samples // 100
-        length = int(self.rng.integers(n // 8, n // 2))
-        start = int(self.rng.integers(-length // 2, n - length // 2))
-        distance = np.maximum(start - np.arange(n), np.arange(n) - (start + length))
-        factor: FloatArray = np.clip(distance / ramp, 0.0, 1.0).astype(np.float32)
-        return factor
+
+def pause_factor(n_samples: int, sample_rate_hz: int, rng: np.random.Generator) -> FloatArray:
+    """Return factors [sample]: one, but for a stretch of zeros with ramps of 20 ms.
+
+    The stretch takes an eighth to a half of the samples and may begin before them or end after.
+    """
+    ramp = sample_rate_hz // 50
+    length = int(rng.integers(n_samples // 8, n_samples // 2))
+    start = int(rng.integers(-length // 2, n_samples - length // 2))
+    distance = np.maximum(start - np.arange(n_samples), np.arange(n_samples) - (start + length))
+    factor: FloatArray = np.clip(distance / ramp, 0.0, 1.0).astype(np.float32)
+    return factor

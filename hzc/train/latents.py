@@ -16,7 +16,7 @@ from hzc.model.load import run
 from hzc.model.transforms import Analysis
 from hzc.model.windows import WindowPlan, run_windowed
 from hzc.train.config import TrainConfig
-from hzc.train.data import Corpus, weight_of
+from hzc.train.data import Corpus, pause_factor, weight_of
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -72,6 +72,9 @@ def collect(
     n_frames = 0
     for name, samples in tqdm(list(corpus.files()), desc="analyse", unit="file", disable=None):
         x = samples[None].astype(np.float32) / np.float32(32768.0)
+        if rng.random() < config.data.pause_probability and len(samples) > sizes.hop_length:
+            # Else the prior has never met digital silence, and pays for it.
+            x *= pause_factor(len(samples), sizes.sample_rate_hz, rng)
         level_db = audio.survey(audio.array_source(x, sizes.sample_rate_hz)).level_db
         gain_db = gain_for(level_db, MAX_GAIN_HALF_DB) / 2.0
         gain_db += rng.uniform(-LEVEL_JITTER_DB, LEVEL_JITTER_DB)

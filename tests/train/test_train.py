@@ -30,9 +30,10 @@ from hzc.train.config import (
     OptimiserConfig,
     PriorConfig,
     RateConfig,
+    TrainConfig,
 )
 from hzc.train.control import RateController
-from hzc.train.data import Corpus, Crops, find_audio, load_corpus
+from hzc.train.data import Corpus, Crops, find_audio, load_corpus, pause_factor
 from hzc.train.ema import Ema
 from hzc.train.export import (
     PRIOR_FILE,
@@ -759,6 +760,36 @@ def test_scales_have_four_to_an_octave():
 # --- latents and export ---------------------------------------------------------------------
 
 
+def without_pauses(config: TrainConfig) -> DataConfig:
+    return replace(config.data, pause_probability=0.0)
+
+
+def test_collect_fades_a_stretch_of_some_recordings_to_digital_silence(config, finished, sound):
+    voice = np.rint(20_000 * sound(64_000)).astype(np.int16)
+    silent = Corpus(np.zeros(64_000, np.int16), np.array([0, 64_000]), ("silence",))
+    corpus = Corpus(np.tile(voice, 4), 64_000 * np.arange(5), tuple("abcd"))
+    weights = load_averages(finished, config).weights
+    silence = collect(weights, config, silent)[0][16]
+
+    def n_silent(probability: float) -> list[int]:
+        data = replace(config.data, pause_probability=probability)
+        latents = collect(weights, replace(config, data=data), corpus)[0].reshape(4, 32, 32)
+        return np.isclose(latents, silence, atol=1e-3).all(axis=2).sum(axis=1).tolist()
+
+    assert n_silent(0.0) == [0, 0, 0, 0]
+    assert sum(n > 0 for n in n_silent(1.0)) >= 2
+
+
+def test_pause_factor_is_zero_for_a_stretch_and_changes_slowly():
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        factor = pause_factor(16_000, RATE_HZ, rng)
+        assert factor.shape == (16_000,)
+        assert (factor.min(), factor.max()) == (0.0, 1.0)
+        assert np.abs(np.diff(factor)).max() <= 1.01 / 320
+        assert 900 <= (factor == 0.0).sum() <= 8_000
+
+
 def test_collect_gives_the_frames_of_every_recording(config, corpus, finished):
     weights = load_averages(finished, config).weights
     latents, starts, _ = collect(weights, config, corpus)
@@ -775,7 +806,7 @@ def test_collect_gives_the_latents_of_the_codec(config, corpus, finished, tmp_pa
     samples = corpus.samples[corpus.starts[4] :]
     one = Corpus(samples, np.array([0, len(samples)]), ("one",))
     weights = load_averages(finished, config).weights
-    latents, *_ = collect(weights, config, one)
+    latents, *_ = collect(weights, replace(config, data=without_pauses(config)), one)
     target = Target(240, "mine", tmp_path, 1e3, False, "test")
     export(config, finished, target, find_audio(config.data.folders))
     codec = hzc.load(tmp_path / "mine.safetensors")
@@ -793,7 +824,7 @@ def test_collect_levels_silence_and_whispers_no_more_than_the_codec(
     def latents(peak: float) -> np.ndarray:
         samples = np.rint(voice / np.abs(voice).max() * peak).astype(np.int16)
         one = Corpus(samples, np.array([0, len(samples)]), ("one",))
-        return collect(weights, config, one)[0]
+        return collect(weights, replace(config, data=without_pauses(config)), one)[0]
 
     assert latents(8_000) == pytest.approx(latents(16_000), abs=0.05)
     silent = latents(0)
