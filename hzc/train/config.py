@@ -175,12 +175,83 @@ class TrainConfig:
                 f"prior.n_groups is {n_groups} (expected a divisor of the latent's {n_latent} "
                 "dimensions)"
             )
+        self._check_crops()
+
+    def _check_crops(self) -> None:
+        """Refuse crops that are not whole frames, and windows longer than they are."""
+        hop, rate_hz = self.model_config.hop_length, self.model_config.sample_rate_hz
+        n_samples = round(self.data.crop_s * rate_hz)
+        if n_samples % hop:
+            raise TrainingError(
+                f"data.crop_s is {self.data.crop_s} (expected a multiple of {hop / rate_hz})"
+            )
+        seen = min(n_samples, round(self.adversary.segment_s * rate_hz))
+        for name, windows, limit in (
+            ("distortion", self.distortion.windows, n_samples),
+            ("adversary", self.adversary.windows, seen),
+        ):
+            if long := [size for size in windows if size > limit]:
+                raise TrainingError(f"{name}.windows has {long}, but the audio is {limit} samples")
+        if not self.distortion.windows:
+            raise TrainingError("distortion.windows is empty")
 
     @property
     def model_config(self) -> ModelConfig:
         """Sizes of the transforms."""
         return CONFIGS[self.model]
 
+
+_MANY = 2**31
+_RANGES: dict[str, tuple[float, float]] = {
+    "DataConfig.crop_s": (0.125, 600.0),
+    "DataConfig.batch_size": (1, 65_536),
+    "DataConfig.level_db": (-100.0, 0.0),
+    "DataConfig.pause_probability": (0.0, 1.0),
+    "DataConfig.equalise_db": (0.0, 40.0),
+    "DataConfig.weights": (0.0, 1e9),
+    "OptimiserConfig.lr": (0.0, 10.0),
+    "OptimiserConfig.warmup_steps": (0, _MANY),
+    "OptimiserConfig.decay_steps": (0, _MANY),
+    "OptimiserConfig.weight_decay": (0.0, 10.0),
+    "OptimiserConfig.betas": (0.0, 0.999999),
+    "OptimiserConfig.clip_norm": (1e-9, 1e9),
+    "OptimiserConfig.ema_decay": (0.0, 1.0),
+    "RateConfig.target_bits_per_frame": (1e-3, 1e6),
+    "RateConfig.lmbda": (1e-9, 1e9),
+    "RateConfig.lmbda_range": (1e-9, 1e9),
+    "RateConfig.gain": (0.0, 1.0),
+    "DistortionConfig.windows": (16, 65_536),
+    "DistortionConfig.scales_per_step": (1, 1_000),
+    "DistortionConfig.mel_weight": (0.0, 1e9),
+    "DistortionConfig.stft_weight": (0.0, 1e9),
+    "DistortionConfig.energy_weight": (0.0, 1e9),
+    "AdversaryConfig.windows": (16, 65_536),
+    "AdversaryConfig.windows_per_step": (1, 1_000),
+    "AdversaryConfig.n_channels": (1, 4_096),
+    "AdversaryConfig.periods": (1, 1_000),
+    "AdversaryConfig.segment_s": (0.1, 600.0),
+    "AdversaryConfig.weight": (0.0, 1e9),
+    "AdversaryConfig.feature_weight": (0.0, 1e9),
+    "AdversaryConfig.distance_weight": (0.0, 1e9),
+    "PriorConfig.n_steps": (1, _MANY),
+    "PriorConfig.batch_frames": (1, _MANY),
+    "PriorConfig.hidden": (1, 2**20),
+    "PriorConfig.context_frames": (0, 1_000),
+    "PriorConfig.n_groups": (1, 255),
+    "PriorConfig.step_index_range": (-64, 64),
+    "PriorConfig.default_share": (0.0, 1.0),
+    "PriorConfig.default_step_index": (-64, 64),
+    "PriorConfig.n_scales": (1, 255),
+    "PriorConfig.max_residual": (0, 2_047),
+    "PriorConfig.n_threads": (1, 1_024),
+    "TrainConfig.n_steps": (1, _MANY),
+    "TrainConfig.seed": (0, _MANY),
+    "TrainConfig.n_threads": (1, 1_024),
+    "TrainConfig.checkpoint_every_s": (0.0, 1e9),
+}
+"""The least and the greatest value of every setting that is a number, or holds numbers."""
+_PAIRS = ("DataConfig.level_db", "RateConfig.lmbda_range", "PriorConfig.step_index_range")
+"""Settings that go from a lower to a higher number."""
 
 _EXPECTED: dict[object, str] = {
     bool: "true or false",
@@ -227,6 +298,7 @@ def _section(cls: type[T], table: object, name: str, default: T | None = None) -
     for key, value in table.items():
         full = f"{name}.{key}" if name else key
         values[key] = _setting(kinds[key], value, full, values.get(key))
+        _check_range(f"{cls.__name__}.{key}", values[key], full)
     if missing := sorted(set(kinds) - set(values)):
         raise TrainingError(f"{where} lacks {missing}")
     return cls(**values)
@@ -247,6 +319,19 @@ def _setting(kind: Any, value: Any, name: str, default: Any) -> Any:
         return _converted(kind, value)
     except (TypeError, ValueError):
         raise TrainingError(f"{name} is {value!r} (expected {_EXPECTED[kind]})") from None
+
+
+def _check_range(setting: str, value: Any, name: str) -> None:
+    """Raise where a number of a setting is outside its range, or a pair of them falls."""
+    if setting not in _RANGES:
+        return
+    low, high = _RANGES[setting]
+    numbers = value.values() if isinstance(value, dict) else value
+    numbers = tuple(numbers) if isinstance(value, dict | tuple) else (value,)
+    if not all(low <= number <= high for number in numbers):
+        raise TrainingError(f"{name} is {value!r} (expected {low:g} … {high:g})")
+    if setting in _PAIRS and numbers[0] > numbers[1]:
+        raise TrainingError(f"{name} is {value!r} (expected the lower number first)")
 
 
 def _converted(kind: Any, value: Any) -> Any:

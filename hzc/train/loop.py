@@ -48,6 +48,7 @@ class Trainer(ABC):
 
     def __init__(self, config: TrainConfig, run: Path, corpus: Corpus | None = None) -> None:
         """Set the run up, and continue it where `run` holds a checkpoint."""
+        check_device(config.device)
         torch.set_num_threads(config.n_threads)
         torch.set_flush_denormal(True)
         torch.manual_seed(config.seed)
@@ -112,6 +113,11 @@ class Trainer(ABC):
         """Return the next crops, float32 [batch, sample]."""
         return torch.from_numpy(self.crops.batch()).to(self.config.device)
 
+    def autocast(self) -> torch.autocast:
+        """Return a context of half precision, where the configuration wants it."""
+        device_type = torch.device(self.config.device).type
+        return torch.autocast(device_type, torch.bfloat16, enabled=self.config.bf16)
+
     def draw(self, values: Sequence[int], n: int) -> list[int]:
         """Return `n` of the values, or all, drawn from the crops' generator: its state is saved."""
         return [int(v) for v in self.crops.rng.permutation(values)[: min(n, len(values))]]
@@ -174,6 +180,17 @@ class Trainer(ABC):
             head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = [row for row in rows if int(row.split(",")[0]) <= step]
             path.write_text(head + "".join(kept), encoding="utf-8")
+
+
+def check_device(device: str) -> None:
+    """Raise TrainingError unless torch can put something there."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise TrainingError(
+            f"no device {device!r} ({reason})", hint='set device = "cpu", or "cuda" with a GPU'
+        ) from error
 
 
 @contextmanager

@@ -95,7 +95,7 @@ class RateDistortionTrainer(Trainer):
         """Take one step; return what the log wants to know."""
         config = self.config
         x = self.batch()
-        with torch.autocast(config.device, torch.bfloat16, enabled=config.bf16):
+        with self.autocast():
             outcome = self.forward(x)
         windows = self.draw(config.distortion.windows, config.distortion.scales_per_step)
         distortion = self.distance(x, outcome.x_hat, windows)

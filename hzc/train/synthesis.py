@@ -99,7 +99,7 @@ class SynthesisTrainer(Trainer):
         config = self.config
         x = self.batch()
         windows = self.draw(config.adversary.windows, config.adversary.windows_per_step)
-        with self._autocast():
+        with self.autocast():
             x_hat = self.decode(self.model.latent(x, self._step_indexes(len(x)))).float()
         scales = self.draw(config.distortion.windows, config.distortion.scales_per_step)
         distortion = self.distance(x, x_hat, scales)
@@ -136,7 +136,7 @@ class SynthesisTrainer(Trainer):
         """Take one step of the discriminators; return their loss."""
         config = self.config.adversary
         self.adversary.requires_grad_(True)
-        with self._autocast():
+        with self.autocast():
             verdicts = self.adversary(torch.cat([real, fake]), windows)
         if not verdicts:
             return 0.0
@@ -152,7 +152,7 @@ class SynthesisTrainer(Trainer):
     def _judge(self, real: Tensor, fake: Tensor, windows: list[int]) -> tuple[Tensor, Tensor]:
         """Return the adversarial and the feature loss of what the synthesis transform made."""
         self.adversary.requires_grad_(False)
-        with self._autocast():
+        with self.autocast():
             with torch.no_grad():
                 of_real = self.adversary(real, windows)
             of_fake = self.adversary(fake, windows)
@@ -174,9 +174,6 @@ class SynthesisTrainer(Trainer):
         index = rng.integers(low, high + 1, n)
         index[rng.random(n) < prior.default_share] = prior.default_step_index
         return torch.from_numpy(index).float().to(self.config.device)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.config.device, torch.bfloat16, enabled=self.config.bf16)
 
 
 def _floats(stacks: list[list[Tensor]]) -> list[list[Tensor]]:

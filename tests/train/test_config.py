@@ -145,3 +145,44 @@ def test_load_config_of_a_missing_file_raises(tmp_path):
     with pytest.raises(TrainingError, match="cannot read the configuration") as caught:
         load_config(tmp_path / "c.toml")
     assert caught.value.exit_code == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[data]\nbatch_size = 0", r"data.batch_size is 0 \(expected 1 … 65536\)"),
+        ("[data]\nlevel_db = [-10, -20]", "data.level_db .*lower number first"),
+        ("[data]\ncrop_s = 0.13", "data.crop_s is 0.13 .*multiple of 0.125"),
+        ('[data.weights]\n"a*" = -1', "data.weights is .*expected 0"),
+        ("[optimiser]\nlr = nan", "optimiser.lr is nan"),
+        ("[optimiser]\nbetas = [0.9, 1.0]", "optimiser.betas"),
+        ("[distortion]\nwindows = []", "distortion.windows is empty"),
+        ("[distortion]\nwindows = [256, 65536]", r"distortion.windows has \[65536\]"),
+        ("[adversary]\nsegment_s = 0.1\nwindows = [2048]", "adversary.windows .*1600 samples"),
+        ("[prior]\nhidden = 0", "prior.hidden is 0"),
+        ("[prior.optimiser]\nlr = -1", "prior.optimiser.lr is -1"),
+        ("[rate]\nlmbda_range = [0, 1]", "rate.lmbda_range"),
+    ],
+)
+def test_load_config_of_an_impossible_number_names_it(tmp_path, text, message):
+    section, _, rest = text.partition("\n")
+    inside = f"{MINIMAL}{rest}\n" if section == "[data]" else f"{MINIMAL}{text}\n"
+    with pytest.raises(TrainingError, match=message):
+        load_text(tmp_path, inside)
+
+
+def test_every_number_has_a_range_that_its_default_keeps():
+    numbers = {int, float, dict[str, float], tuple[int, ...], tuple[int, int], tuple[float, float]}
+    found = [c for c in vars(module).values() if isinstance(c, type) and is_dataclass(c)]
+    sections = [c for c in found if c.__name__ != "ModelConfig"]
+    wanted = {
+        f"{section.__name__}.{name}"
+        for section in sections
+        for name, kind in get_type_hints(section).items()
+        if kind in numbers
+    }
+    assert wanted == set(module._RANGES)
+    assert set(module._PAIRS) < wanted
+    for section in sections:
+        for setting, value in module._defaults(section).items():
+            module._check_range(f"{section.__name__}.{setting}", value, setting)

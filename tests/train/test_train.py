@@ -376,6 +376,8 @@ def test_trainer_started_from_weights_of_other_transforms_raises(
     ("changes", "message"),
     [
         ({"init_from": "nowhere.pt"}, "not a checkpoint"),
+        ({"device": "cup"}, "no device 'cup'"),
+        ({"device": "cuda:99"}, "no device 'cuda:99'"),
     ],
 )
 def test_trainer_of_an_impossible_configuration_raises(tmp_path, config, corpus, changes, message):
