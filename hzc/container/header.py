@@ -148,7 +148,8 @@ def take_header(cursor: Cursor) -> Header:
     rate = SAMPLE_RATES_HZ[code] or cursor.unsigned(4)
     offsets = None
     if flags & FLAG_EXPLICIT_STEPS:
-        offsets = tuple(cursor.signed() for _ in range(n_latent))
+        # At one go: a damaged header is read thousands of times to find its damage.
+        offsets = tuple(memoryview(cursor.take(n_latent)).cast("b"))
     n_frames = trim = None
     if not flags & FLAG_STREAMED:
         n_frames, trim = cursor.varint(), cursor.varint()

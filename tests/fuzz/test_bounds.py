@@ -22,12 +22,13 @@ from hzc.errors import FormatError
 N_BYTES = 1_000
 MAX_PEAK_BYTES = 20 * 2**20
 MAX_PARSE_S = 0.05
-MAX_SALVAGE_S = 2.0
+MAX_SALVAGE_S = 0.5
 """Several times what is usual: a damaged header is mended by trying."""
 MAX_FRAMES_PER_BYTE = 20
 """Of all channels together: a record has four bytes or more, and 80 frames at most."""
 
 PLAIN = Header(1, 0xBEEF, 32, CHUNK_FRAMES, CHUNK_FRAMES * 2_000)
+LONGEST_HEADER = replace(PLAIN, n_latent=255, step_offsets=(0,) * 255)
 
 
 def silence(n_chunks: int, n_channels: int = 1) -> bytes:
@@ -59,6 +60,7 @@ HOSTILE = {
     "longest payload declared": container.pack_header(PLAIN) + b"\0" + varint(12_808) + bytes(900),
     "stream of zeros": silent_stream(1, 1)[:12] + bytes(980),
     "damaged header": b"hzc\x10" + bytes(990),
+    "damaged header of explicit steps": container.pack_header(LONGEST_HEADER)[:-1] + bytes(700),
     "varints without an end": container.pack_header(PLAIN)[:10] + b"\x80" * 980,
     "one chunk cut off": silence(246)[:-1],
 }
