@@ -19,6 +19,8 @@ from hzc.train.config import AdversaryConfig
 LEAK = 0.1
 COMPRESSION = 0.35
 """Spectra are divided by |X|^(2 · 0.35), so that weak partials are seen beside strong ones."""
+IMAGE_SCALE = 10.0
+"""Compressed spectra of speech have an RMS of about a tenth; the layers like inputs of about one."""
 POWER_FLOOR = 1e-6
 """Bins under −60 dB of full scale are not compressed any further."""
 
@@ -71,8 +73,8 @@ class SpectrumDiscriminator(Discriminator):
         spectrum = torch.stft(x, size, size // 4, window=self.window, return_complex=True)
         spectrum = spectrum * (2.0 / self.window.sum())
         power = spectrum.real.square() + spectrum.imag.square()
-        parts = torch.view_as_real(spectrum) * (power + POWER_FLOOR).pow(-COMPRESSION)[..., None]
-        return parts.permute(0, 3, 2, 1)
+        factor = IMAGE_SCALE * (power + POWER_FLOOR).pow(-COMPRESSION)
+        return (torch.view_as_real(spectrum) * factor[..., None]).permute(0, 3, 2, 1)
 
 
 class PeriodDiscriminator(Discriminator):
@@ -91,7 +93,7 @@ class PeriodDiscriminator(Discriminator):
     def image(self, x: Tensor) -> Tensor:
         """Return the samples folded, the last incomplete period left out."""
         n_whole = x.shape[1] // self.period
-        return x[:, : n_whole * self.period].reshape(len(x), 1, n_whole, self.period)
+        return IMAGE_SCALE * x[:, : n_whole * self.period].reshape(len(x), 1, -1, self.period)
 
 
 def _conv2d(
@@ -103,6 +105,9 @@ def _conv2d(
 ) -> nn.Module:
     padding = (kernel[0] // 2 * dilation[0], kernel[1] // 2 * dilation[1])
     layer = nn.Conv2d(n_in, n_out, kernel, stride, padding, dilation)
+    # The usual start shrinks what it sees by a half in every layer: the verdict stayed near zero.
+    nn.init.kaiming_normal_(layer.weight, LEAK)
+    nn.init.zeros_(layer.bias)
     weight_norm(layer)
     return layer
 

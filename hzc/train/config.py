@@ -84,7 +84,7 @@ class DistortionConfig:
 
 
 ADVERSARY_OPTIMISER = OptimiserConfig(
-    name="adamw", lr=3e-4, warmup_steps=50, decay_steps=1, betas=(0.8, 0.99), clip_norm=20.0
+    name="adamw", lr=5e-4, warmup_steps=50, decay_steps=1, betas=(0.8, 0.99), clip_norm=20.0
 )
 
 

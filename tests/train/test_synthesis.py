@@ -123,18 +123,17 @@ def test_feature_loss_is_relative_and_leaves_the_verdict_out():
 def test_discriminator_learns_to_tell_noise_from_tones(stage):
     torch.manual_seed(0)
     adversary = Adversary(stage.adversary)
-    optimiser = torch.optim.AdamW(adversary.parameters(), 5e-3)
+    optimiser = torch.optim.AdamW(adversary.parameters(), 2e-3)
     tone = 0.1 * torch.sin(torch.arange(4_800) * torch.tensor([[0.1], [0.2]]))
     noise = 0.07 * torch.randn(2, 4_800)
     losses = []
-    for _ in range(30):
+    for _ in range(20):
         loss = discriminator_loss(adversary(tone, [128, 256]), adversary(noise, [128, 256]))
         loss.backward()
         optimiser.step()
         optimiser.zero_grad()
         losses.append(loss.item())
-    assert losses[0] == pytest.approx(2.0, abs=0.3)
-    assert losses[-1] < 0.6 * losses[0]
+    assert losses[-1] < 0.5 * losses[0]
 
 
 # --- the loop -------------------------------------------------------------------------------
