@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from hzc.errors import UnknownModelError, WeightsError
 
@@ -44,28 +43,37 @@ class ModelSpec:
         return Path(str(WEIGHTS / self.file))
 
 
+@dataclass(frozen=True)
+class _Registry:
+    default: str
+    models: tuple[ModelSpec, ...]
+    """In the order of their ids."""
+
+
 @cache
-def _registry() -> dict[str, Any]:
+def _registry() -> _Registry:
     try:
-        text = (WEIGHTS / "registry.json").read_text(encoding="utf-8")
-    except OSError as error:
+        entries = json.loads((WEIGHTS / "registry.json").read_text(encoding="utf-8"))
+        specs = [ModelSpec(**entry) for entry in entries["models"]]
+        return _Registry(entries["default"], tuple(sorted(specs, key=lambda s: s.model_id)))
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(
-            "the list of models is missing from the package", hint="reinstall hzc"
+            f"cannot read the package's list of models ({error})", hint="reinstall hzc"
         ) from error
-    entries: dict[str, Any] = json.loads(text)
-    return entries
 
 
-@cache
 def models() -> tuple[ModelSpec, ...]:
-    """Return all registered models in the order of their ids."""
-    specs = (ModelSpec(**entry) for entry in _registry()["models"])
-    return tuple(sorted(specs, key=lambda spec: spec.model_id))
+    """Return all registered models in the order of their ids.
+
+    Raises:
+        WeightsError: the package's list of them is missing or damaged.
+    """
+    return _registry().models
 
 
 def default_name() -> str:
     """Return the name of the model that encode uses when none is asked for."""
-    return str(_registry()["default"])
+    return _registry().default
 
 
 def find_name(name: str) -> ModelSpec:

@@ -20,7 +20,7 @@ LEAK = 0.1
 COMPRESSION = 0.35
 """Spectra are divided by |X|^(2 · 0.35), so that weak partials are seen beside strong ones."""
 IMAGE_SCALE = 10.0
-"""Compressed spectra of speech have an RMS of about a tenth; the layers like inputs of about one."""
+"""Compressed spectra of speech have an RMS of about a tenth; the layers like inputs of one."""
 POWER_FLOOR = 1e-6
 """Bins under −60 dB of full scale are not compressed any further."""
 
@@ -107,7 +107,8 @@ def _conv2d(
     layer = nn.Conv2d(n_in, n_out, kernel, stride, padding, dilation)
     # The usual start shrinks what it sees by a half in every layer: the verdict stayed near zero.
     nn.init.kaiming_normal_(layer.weight, LEAK)
-    nn.init.zeros_(layer.bias)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     weight_norm(layer)
     return layer
 

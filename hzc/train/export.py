@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from hzc import audio, container, rate
 from hzc.codec import Codec
-from hzc.errors import TrainingError
+from hzc.errors import TrainingError, WeightsError
 from hzc.modelfile import open_model, save_model
 from hzc.prior import ARRAYS, Prior
 from hzc.rate import Rate
@@ -71,22 +72,28 @@ def load_prior(run: Path, step: int) -> FittedPrior:
     """
     path = run / PRIOR_FILE
     try:
-        stored = np.load(path)
-    except OSError as error:
+        with path.open("rb") as file, np.load(file) as archive:
+            stored = dict(archive)
+        # Early files do not tell the step.
+        fitted_at = int(stored.get("step", step))
+        a, b, c, d = (int(s) for s in stored["shifts"])
+        arrays = {name: stored[name] for name in (*ARRAYS, "tables")}
+        fitted = FittedPrior(Prior(**arrays, shifts=(a, b, c, d)), stored["mixtures"])
+    except FileNotFoundError as error:
         raise TrainingError(
             "no prior in this run", path=path, hint="run hzc train prior first"
         ) from error
-    # Early files do not tell the step.
-    fitted_at = int(stored.get("step", step))
+    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile, WeightsError) as error:
+        raise TrainingError(
+            f"not a prior ({error})", path=path, hint="run hzc train prior again"
+        ) from error
     if fitted_at != step:
         raise TrainingError(
             f"fitted at step {fitted_at}, but the checkpoint is of step {step}",
             path=path,
             hint="run hzc train prior again",
         )
-    a, b, c, d = (int(s) for s in stored["shifts"])
-    prior = Prior(**{name: stored[name] for name in (*ARRAYS, "tables")}, shifts=(a, b, c, d))
-    return FittedPrior(prior, stored["mixtures"])
+    return fitted
 
 
 def frozen_prior(config: TrainConfig, averages: Averages) -> FittedPrior:

@@ -159,12 +159,10 @@ def own_registry(
         text = json.dumps({"default": "tiny", "models": [entry]})
         (folder / "registry.json").write_text(text)
         monkeypatch.setattr(registry, "WEIGHTS", folder)
-        registry.models.cache_clear()
         registry._registry.cache_clear()
         return weights
 
     yield write
-    registry.models.cache_clear()
     registry._registry.cache_clear()
 
 
@@ -201,7 +199,7 @@ def test_model_when_the_list_of_models_is_missing_then_exit_5(
 ) -> None:
     own_registry({}).with_name("registry.json").unlink()
     for arguments in (["decode", hzc], ["models"], ["--version"], ["info", hzc]):
-        cli.refuse(5, "the list of models is missing", *arguments, model=False)
+        cli.refuse(5, "cannot read the package's list of models", *arguments, model=False)
 
 
 def test_model_when_hzc_model_is_set_then_used_unless_the_option_is_given(

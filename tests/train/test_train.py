@@ -917,6 +917,18 @@ def test_export_of_a_run_without_a_prior_raises(tmp_path, config, corpus, speech
     assert "hzc train prior" in caught.value.hint
 
 
+@pytest.mark.parametrize("kept", [0, 1_000])
+def test_export_of_a_damaged_prior_raises(tmp_path, config, speech, finished, kept):
+    for name in ("checkpoint.pt", PRIOR_FILE):
+        (tmp_path / name).write_bytes((finished / name).read_bytes())
+    prior_file = tmp_path / PRIOR_FILE
+    prior_file.write_bytes(prior_file.read_bytes()[:kept])
+    target = Target(241, "mine", tmp_path, 2.0, False, "noise")
+    with pytest.raises(TrainingError, match="not a prior") as caught:
+        export(config, tmp_path, target, find_audio([str(speech)])[:1])
+    assert caught.value.path == prior_file
+
+
 def test_export_of_a_prior_of_another_step_raises(tmp_path, config, speech, finished):
     state = load_checkpoint(finished / "checkpoint.pt")
     torch.save({**state, "step": 3}, tmp_path / "checkpoint.pt")

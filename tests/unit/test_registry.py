@@ -27,7 +27,6 @@ def clear():
 
     def forget() -> None:
         registry._registry.cache_clear()
-        registry.models.cache_clear()
 
     forget()
     yield
@@ -136,6 +135,15 @@ def test_models_round_trip_through_their_entries(folder):
     "look_up", [registry.models, registry.default_name, lambda: registry.find_id(1)]
 )
 def test_missing_list_raises_weights_error(look_up):
-    with pytest.raises(WeightsError, match="list of models is missing") as caught:
+    with pytest.raises(WeightsError, match="cannot read the package's list of models") as caught:
         look_up()
     assert caught.value.hint == "reinstall hzc"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", '{"default": "a"}', '{"default": "a", "models": [{}]}', "\0"]
+)
+def test_damaged_list_raises_weights_error(folder, text):
+    (folder / "registry.json").write_text(text, encoding="utf-8")
+    with pytest.raises(WeightsError, match="cannot read the package's list of models"):
+        registry.models()
