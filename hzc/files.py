@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from hzc.errors import OutputClashError, OutputExistsError, OutputWriteError, UnreadableError
 
@@ -85,7 +85,7 @@ def read_bytes(source: str) -> bytes:
     try:
         return sys.stdin.buffer.read() if source == STDIO else Path(source).read_bytes()
     except OSError as error:
-        raise _unreadable("standard input" if source == STDIO else source, error) from error
+        raise _unreadable(source, error) from error
 
 
 class InputStream:
@@ -160,7 +160,8 @@ def _unreadable(source: str, error: OSError) -> UnreadableError:
     hint = None
     if isinstance(error, IsADirectoryError):
         hint = "bin/hzc-encode-tree and bin/hzc-decode-tree do whole folders"
-    return UnreadableError(f"cannot be read ({reason})", path=source, hint=hint)
+    name = "standard input" if source == STDIO else source
+    return UnreadableError(f"cannot be read ({reason})", path=name, hint=hint)
 
 
 def check_target(target: str, *, force: bool) -> None:
@@ -287,8 +288,17 @@ def write_stdout(data: bytes) -> None:
 
 def stdout_failure(error: OSError) -> OutputWriteError:
     """Return what to raise after standard output failed, and write no more to it."""
-    # Python would try to flush again at exit, and print a traceback.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    silence(sys.stdout)
     broken = isinstance(error, BrokenPipeError)
     reason = "the reader closed the pipe" if broken else (error.strerror or str(error)).lower()
     return OutputWriteError(f"cannot be written ({reason})", path="standard output")
+
+
+def silence(stream: TextIO) -> None:
+    """Lead standard output or stderr into nothing once it has failed.
+
+    Python would try to flush it again at exit, and print a traceback or change the exit code.
+    """
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)

@@ -38,6 +38,13 @@ class LazyGroup(click.Group):
         command: click.Command = importlib.import_module(f"hzc.cli.{cmd_name}").command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an interruption is told by `main`, not by click, which fails untold."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.Abort from None
+
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
@@ -89,7 +96,9 @@ def main(args: list[str] | None = None) -> None:
         error.show()
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("hzc: interrupted", err=True)
+        from hzc.cli.report import tell
+
+        tell("\nhzc: interrupted")  # the terminal's ^C ends no line
         code = INTERRUPTED
     except HzcError as error:
         from hzc.cli.report import show_error
@@ -99,9 +108,10 @@ def main(args: list[str] | None = None) -> None:
     except Exception as error:
         if os.environ.get("HZC_DEBUG"):
             raise
-        name = type(error).__name__
-        click.echo(f"hzc: internal error: {name}: {error}", err=True)
-        click.echo("hint: run again with HZC_DEBUG=1 and report what it prints", err=True)
+        from hzc.cli.report import tell
+
+        tell(f"hzc: internal error: {type(error).__name__}: {error}")
+        tell("hint: run again with HZC_DEBUG=1 and report what it prints")
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import traceback
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,15 +20,23 @@ from hzc.errors import HzcError, LossError
 SCHEMA = 1
 
 
+def tell(text: str) -> None:
+    """Print one line on stderr; where that cannot be done, the work goes on untold."""
+    try:
+        click.echo(text, err=True)
+    except OSError:
+        files.silence(sys.stderr)
+
+
 def show_error(error: HzcError) -> None:
     """Print one line on stderr, and a hint where there is one."""
     message = " ".join(error.message.split())  # what libraries say can have several lines
     where = "" if error.path is None else f"{os.fspath(error.path)}: "
-    click.echo(f"hzc: {where}{message}", err=True)
+    tell(f"hzc: {where}{message}")
     if error.hint:
-        click.echo(f"hint: {error.hint}", err=True)
+        tell(f"hint: {error.hint}")
     if os.environ.get("HZC_DEBUG"):
-        click.echo("".join(traceback.format_exception(error)), err=True)
+        tell("".join(traceback.format_exception(error)))
 
 
 def say(text: str) -> None:
@@ -64,12 +73,12 @@ class Report:
         if self.as_json:
             say_json(values)
         elif not self.quiet:
-            click.echo(text, err=True)
+            tell(text)
 
     def note(self, text: str) -> None:
         """Say something worth knowing about a file that is being done."""
         if not self.quiet:
-            click.echo(f"hzc: note: {text}", err=True)
+            tell(f"hzc: note: {text}")
 
     def skipped(self, path: str) -> None:
         """Count a file whose target exists already."""
@@ -77,7 +86,7 @@ class Report:
         if self.as_json:
             say_json({"path": path, "is_skipped": True})
         elif not self.quiet:
-            click.echo(f"{path}: skipped, exists already", err=True)
+            tell(f"{path}: skipped, exists already")
 
     def failed(self, error: HzcError, path: str) -> None:
         """Count a file that could not be done, and say why."""
@@ -91,7 +100,7 @@ class Report:
         if self.as_json:
             say_json({**values, "error": error.message, "exit_code": error.exit_code})
         elif not self.quiet:
-            click.echo(text, err=True)
+            tell(text)
 
     def _show(self, error: HzcError, path: str) -> None:
         if error.path is None:
@@ -103,7 +112,7 @@ class Report:
         """Say how many of several files were done, if any failed."""
         if self.n_jobs > 1 and self.failures:
             text = f"hzc: {self.n_done} of {self.n_jobs} files done, {len(self.failures)} failed"
-            click.echo(text, err=True)
+            tell(text)
 
     @property
     def exit_code(self) -> int:

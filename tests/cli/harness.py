@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -126,3 +127,21 @@ Wav = Callable[..., Path]
 """See the fixture `wav`."""
 Start = Callable[..., "subprocess.Popen[bytes]"]
 """See the fixture `start`."""
+
+LIMIT_S = 60
+"""No real process takes longer."""
+
+
+def finish(process: subprocess.Popen[bytes]) -> str:
+    """Wait for the end and return stderr."""
+    _, stderr = process.communicate(timeout=LIMIT_S)
+    return stderr.decode()
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes]) -> None:
+    """Wait until a running process has come so far."""
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert process.poll() is None, finish(process)
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.001)

@@ -6,7 +6,6 @@ import errno
 import os
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -359,62 +358,6 @@ def test_encode_when_the_disk_is_full_at_any_byte_then_exit_6(cli: Cli, wav: Wav
             cli.refuse(6, "a.hzc: cannot be written (file too large)", "encode", "-f", "a.wav")
     with files_no_larger_than(size):
         cli("encode", "-f", "a.wav")
-
-
-LIMITED = """
-import os, resource, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-
-
-@posix
-def test_process_when_its_files_may_not_grow_then_exit_6_and_the_target_is_kept(
-    tmp_path: Path, wav: Wav, hzc: Path, environment: dict[str, str]
-) -> None:
-    (tmp_path / "heard.wav").write_bytes(b"old")
-    command = [sys.executable, "-c", LIMITED, *HZC, "decode", "-f", str(hzc), "heard.wav"]
-    before = snapshot(tmp_path)
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, check=False
-    )
-    assert done.returncode == 6
-    assert_one_clear_line(done.stderr, "heard.wav: cannot write the audio (system error)")
-    assert snapshot(tmp_path) == before
-
-
-FULL_DISK = """
-set -eu
-mount -t tmpfs -o size=64k none small
-echo old > small/heard.wav
-code=0
-"$@" || code=$?
-ls -A small
-cat small/heard.wav
-exit "$code"
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="needs a mount of its own")
-def test_process_when_the_disk_is_full_then_exit_6_and_the_target_is_kept(
-    tmp_path: Path, hzc: Path, environment: dict[str, str]
-) -> None:
-    (tmp_path / "small").mkdir()
-    apart = ["unshare", "--mount", "--map-root-user", "bash", "-c"]
-    settings = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
-    try:
-        probe = subprocess.run([*apart, "mount -t tmpfs none small"], check=False, **settings)
-    except OSError:
-        pytest.skip("no unshare here")
-    if probe.returncode != 0:
-        pytest.skip("mounting is not permitted here")
-    command = [*apart, FULL_DISK, "bash", *HZC, "decode", "-f", str(hzc), "small/heard.wav"]
-    done = subprocess.run(command, check=False, **settings)
-    assert done.returncode == 6, done.stderr
-    says = "small/heard.wav: cannot write the audio (system error)"
-    assert_one_clear_line(done.stderr, says)
-    assert done.stdout == "heard.wav\nold\n"
 
 
 # ------------------------------------------------------------------ pipes with names

@@ -8,35 +8,28 @@ import signal
 import struct
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import HZC, Cli, Start, Wav, assert_one_clear_line, snapshot
+from harness import (
+    HZC,
+    LIMIT_S,
+    Cli,
+    Start,
+    Wav,
+    assert_one_clear_line,
+    finish,
+    snapshot,
+    wait_for,
+)
 
 from hzc import container
 from hzc.container import Chunk
 
+RAW = ("--raw", "--sample-rate", "16000")
+
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX processes")
-
-LIMIT_S = 60
-
-
-def finish(process: subprocess.Popen[bytes]) -> str:
-    """Wait for the end and return stderr."""
-    _, stderr = process.communicate(timeout=LIMIT_S)
-    return stderr.decode()
-
-
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        assert process.poll() is None, finish(process)
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.001)
-
 
 # ------------------------------------------------------------------ pipes
 
@@ -81,7 +74,14 @@ def test_pipe_when_closed_from_the_start_then_exit_6_and_one_line(
         encoder = start("encode", "a.wav", "-", stdout=closed)
         others = [
             start(*c, stdout=closed)
-            for c in (("bitrate", hzc), ("models", "--json"), ("--version",))
+            for c in (
+                ("bitrate", hzc),
+                ("check", hzc),
+                ("cat", hzc, hzc, "-o", "-"),
+                ("cut", hzc, "-"),
+                ("models", "--json"),
+                ("--version",),
+            )
         ]
         for process in (encoder, *others):
             says = "standard output: cannot be written (the reader closed the pipe)"
@@ -94,7 +94,16 @@ def test_stdout_when_the_device_is_full_then_exit_6_and_one_line(
     wav: Wav, hzc: Path, start: Start
 ) -> None:
     with open("/dev/full", "wb") as full:
-        commands = [("bitrate", hzc), ("info", hzc, "--json"), ("models",), ("decode", hzc, "-")]
+        commands = [
+            ("bitrate", hzc),
+            ("info", hzc, "--json"),
+            ("models",),
+            ("check", hzc),
+            ("cat", hzc, hzc, "-o", "-"),
+            ("cut", hzc, "-"),
+            ("decode", hzc, "-"),
+            ("encode", *RAW, hzc, "-"),  # any bytes are sound
+        ]
         for process in [start(*command, stdout=full) for command in commands]:
             says = "standard output: cannot be written (no space left on device)"
             assert_one_clear_line(finish(process), says)
