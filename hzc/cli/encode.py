@@ -137,9 +137,12 @@ def _encode_file(
     source = audio.open_source(job.source)
     encoder = codec().encoder
     _tell_mix(job, source, choices, report)
-    with seconds_bar(source.duration_s or 0.0, job.source, quiet=silent) as progress:
+    with (
+        seconds_bar(source.duration_s or 0.0, job.source, quiet=silent) as progress,
+        files.open_output(job.target, force=force) as write,
+    ):
         data = encoder.encode(source, **asdict(choices), progress=progress).data
-    files.write_bytes(job.target, data, force=force)
+        write(data)
     return rate.measure(container.unpack(data), len(data))
 
 

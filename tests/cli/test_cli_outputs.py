@@ -190,10 +190,8 @@ def test_target_when_it_is_a_dangling_link_then_made_with_force_only(cli: Cli, w
 # ------------------------------------------------------------------ folders and odd places
 
 
-@pytest.mark.parametrize("command", ["encode", "decode"])
-def test_target_when_it_cannot_be_a_file_then_exit_6_before_the_work(
-    cli: Cli, wav: Wav, hzc: Path, command: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def forbid_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the test fail where anything is coded or decoded."""
     from hzc.decoder import Decoder
     from hzc.encoder import Encoder
 
@@ -202,6 +200,13 @@ def test_target_when_it_cannot_be_a_file_then_exit_6_before_the_work(
 
     for worker, name in ((Encoder, "encode"), (Encoder, "encode_stream"), (Decoder, "samples")):
         monkeypatch.setattr(worker, name, too_late)
+
+
+@pytest.mark.parametrize("command", ["encode", "decode"])
+def test_target_when_it_cannot_be_a_file_then_exit_6_before_the_work(
+    cli: Cli, wav: Wav, hzc: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbid_work(monkeypatch)
     source = wav("a.wav") if command == "encode" else hzc
     data = source.read_bytes()
     (cli.folder / "folder").mkdir()
@@ -253,9 +258,10 @@ def test_file_when_it_may_not_be_touched_then_exit_3_or_6(cli: Cli, wav: Wav, hz
 
 @posix
 @pytest.mark.parametrize("command", ["encode", "decode"])
-def test_target_when_the_operating_system_refuses_then_exit_6(
+def test_target_when_the_operating_system_refuses_then_exit_6_before_the_work(
     cli: Cli, wav: Wav, hzc: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    forbid_work(monkeypatch)
     usual = os.open
 
     def refuse(path: str | Path, *args: int, **kwargs: int) -> int:
