@@ -177,6 +177,26 @@ def test_part_when_its_time_is_none_then_usage(cli: Cli, hzc: Path, option: str)
         cli.misuse(f"'{name}'", command, hzc, output, f"{name}={value}")
 
 
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_decode_when_a_part_is_asked_for_then_it_starts_at_that_very_sample(
+    cli: Cli, wav: Wav, rate: int
+) -> None:
+    cli("encode", wav("talk.wav", seconds=31.0))
+    cli("decode", "talk.hzc", "whole.wav", "-r", rate)
+    whole = soundfile.read("whole.wav", dtype="int16")[0].astype(int)
+    n_samples = 4_000
+    for start in (1, 10 * rate - 1, 10 * rate, 10 * rate + 1, 23 * rate + 4_567):
+        span = ["--start", start / rate, "--duration", n_samples / rate]
+        cli("decode", "talk.hzc", "part.wav", "-f", "-r", rate, *span)
+        part = soundfile.read("part.wav", dtype="int16")[0]
+        assert len(part) == n_samples
+        early, exact, late = (
+            np.abs(part - whole[start + shift : start + shift + n_samples]).max()
+            for shift in (-1, 0, 1)
+        )
+        assert exact <= 3 < 50 < min(early, late)
+
+
 def test_decode_when_samples_are_clipped_then_the_line_says_how_many(
     cli: Cli, hzc: Path, coded: bytes
 ) -> None:

@@ -299,14 +299,16 @@ def test_pipes_when_minutes_go_through_both_then_every_sample_comes_out(
 
 @posix
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(not hasattr(os, "wait4"), reason="reads the memory of children")
-def test_pipes_when_a_quarter_of_an_hour_goes_through_then_memory_as_for_a_minute(
+def test_pipes_when_an_hour_goes_through_both_then_memory_as_for_minutes(
     start: Start, talk: bytes
 ) -> None:
-    short, long = (there_and_back(start, talk[:32_000], 60 * minutes) for minutes in (1, 15))
-    assert long[0] == 44 + 15 * 60 * 32_000
-    for one, fifteen in zip(short[1:], long[1:], strict=True):
-        assert fifteen < one + 40 * 1024
+    # An hour is 115 MB of samples and 3.6 MB of a noisy .hzc file; both peaks vary by a few MB.
+    short, long = (there_and_back(start, talk[:32_000], 60 * minutes) for minutes in (4, 64))
+    assert long[0] == 44 + 64 * 60 * 32_000
+    for minutes, hour in zip(short[1:], long[1:], strict=True):
+        assert hour < minutes + 16 * 1024
 
 
 def read_within_limit(process: subprocess.Popen[bytes], n_bytes: int) -> bytes:
