@@ -304,7 +304,7 @@ def test_pipes_when_minutes_go_through_both_then_every_sample_comes_out(
 def test_pipes_when_an_hour_goes_through_both_then_memory_as_for_minutes(
     start: Start, talk: bytes
 ) -> None:
-    # An hour is 115 MB of samples and 3.6 MB of a noisy .hzc file; both peaks vary by a few MB.
+    # An hour is 115 MB of samples; what a process needs varies by a few MB from run to run.
     short, long = (there_and_back(start, talk[:32_000], 60 * minutes) for minutes in (4, 64))
     assert long[0] == 44 + 64 * 60 * 32_000
     for minutes, hour in zip(short[1:], long[1:], strict=True):
