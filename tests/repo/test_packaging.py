@@ -95,10 +95,39 @@ def test_files_that_the_metadata_names_exist(name):
         assert (ROOT / file).is_file(), file
 
 
-def test_dependencies_are_what_the_package_imports():
-    named = {re.match(r"[\w-]+", line)[0] for line in PROJECT["project"]["dependencies"]}
+def imported_in(paths):
+    """Return the packages that files import, the standard library and our own left out."""
     imported = set()
-    for path in (ROOT / "hzc").rglob("*.py"):
+    for path in paths:
         found = re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(encoding="utf-8"), re.M)
         imported |= {name for name in found if name not in sys.stdlib_module_names}
-    assert named == imported - {"hzc"}
+    return imported - {"hzc"}
+
+
+def named_in(lines):
+    return {re.match(r"[\w-]+", line)[0] for line in lines}
+
+
+BENCH = ROOT / "hzc" / "bench"
+ELSEWHERE = {"distillmos", "resemblyzer"}
+"""Packages of the benchmark that a comment tells how to install."""
+
+
+def test_dependencies_are_what_the_package_imports():
+    paths = [path for path in (ROOT / "hzc").rglob("*.py") if BENCH not in path.parents]
+    assert named_in(PROJECT["project"]["dependencies"]) == imported_in(paths)
+
+
+def test_extras_hold_what_the_benchmark_imports():
+    extras = PROJECT["project"]["optional-dependencies"]
+    lines = [*extras["bench"], *extras["demo"], *extras["measure"]]
+    names = {re.sub("-(prebuilt|python|wheels)$", "", name) for name in named_in(lines)}
+    # The last two are there for what is imported.
+    assert names - {"hzc", "librosa", "webrtcvad"} == (
+        imported_in(BENCH.glob("*.py")) - named_in(PROJECT["project"]["dependencies"]) - ELSEWHERE
+    )
+
+
+def test_packages_without_their_dependencies_are_named_where_the_extra_is():
+    (command,) = re.findall(r"pip install --no-deps (.*)", (ROOT / "pyproject.toml").read_text())
+    assert set(command.split()) >= ELSEWHERE
