@@ -73,7 +73,7 @@ class Page:
         }
         frame = (resources.files("hzc.bench") / "page.html").read_text(encoding="utf-8")
         # "</script>" in a file name must not end the script.
-        return frame.replace(PLACE, json.dumps(data, allow_nan=False).replace("</", "<\\/"))
+        return frame.replace(PLACE, json.dumps(data, allow_nan=False).replace("<", "\\u003c"))
 
     def _means(
         self, codec: Codec, rows: Sequence[Row], metrics: Sequence[Metric]
