@@ -1,7 +1,8 @@
 """One HTML page to listen to: sound, spectrograms and figures inside, nothing fetched.
 
-The page's frame is page.html; its data goes in as JSON. Sound is 16-bit FLAC, which every current
-browser plays, exactly as it was measured: at 16 kHz, the codec's delay taken out.
+The page's frame is page.html; its data goes in as JSON. Sound is 16-bit WAV, as it was measured: at
+16 kHz, the codec's delay taken out. (FLAC would be half as large, but without a seek table, which
+libsndfile does not write, Chromium fails to go to another place in it.)
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Page:
                 "codec": codec.name,
                 "title": codec.title,
                 "kbps": one.row.kbps,
-                "sound": uri("audio/flac", peers.to_file(one.samples, RATE_HZ, ".flac")),
+                "sound": uri("audio/wav", peers.to_file(one.samples, RATE_HZ, ".wav")),
                 "picture": uri("image/png", plots.spectrogram(one.samples)),
                 "figures": one.row.figures,
             }
