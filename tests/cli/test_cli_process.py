@@ -193,7 +193,9 @@ def test_signal_when_encoding_then_what_is_done_is_whole_and_the_rest_as_before(
     assert len(os.listdir(tmp_path)) == 4
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda n: n.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name
+)
 def test_signal_when_decoding_then_no_partial_file_and_the_target_as_before(
     tmp_path: Path, coded: bytes, start: Start, number: int
 ) -> None:
