@@ -14,6 +14,7 @@ mpl.use("Agg")
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from hzc.bench import spectra, summary
 from hzc.bench.metrics import Metric
@@ -23,6 +24,7 @@ from hzc.blocks import FloatArray
 
 FAMILIES = {"hzc": "#c0392b", "opus": "#2c6fbb", "codec2": "#3a8f4d", "speex": "#b7791f",
             "lyra": "#7d4fb0"}  # fmt: skip
+NAMES = {"hzc": "hzc", "opus": "Opus", "codec2": "Codec 2", "speex": "Speex", "lyra": "Lyra v2"}
 MARKERS = {"hzc": "*", "opus": "o", "codec2": "s", "speex": "^", "lyra": "D"}
 N_COLUMNS = 3
 LOWEST_DB, HIGHEST_DB = -90.0, -15.0
@@ -31,10 +33,9 @@ LOWEST_DB, HIGHEST_DB = -90.0, -15.0
 def quality(
     path: Path, rows: Sequence[Row], codecs: Sequence[Codec], metrics: Sequence[Metric]
 ) -> None:
-    """Write an SVG with one panel for each metric: its mean against kbit/s of file bytes."""
+    """Write a PNG with one panel for each metric: its mean against kbit/s of file bytes."""
     n_rows = -(-len(metrics) // N_COLUMNS)
-    # Text stays text, and the same figures give the same bytes.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "hzc", "font.size": 9}):
+    with mpl.rc_context({"font.size": 9}):
         figure, axes = plt.subplots(
             n_rows, N_COLUMNS, figsize=(4.0 * N_COLUMNS, 2.9 * n_rows), squeeze=False
         )
@@ -42,10 +43,17 @@ def quality(
             panel(axis, rows, codecs, metric)
         for axis in list(axes.flat)[len(metrics) :]:
             axis.set_visible(False)
-        for axis in axes[-1]:
-            axis.set_xlabel("kbit/s of file bytes")
-        figure.tight_layout()
-        figure.savefig(path, metadata={"Date": None})
+        present = {codec.name.split("-")[0] for codec in codecs}
+        handles = [
+            Line2D([], [], color=colour, marker=MARKERS[family], ls="none", label=NAMES[family])
+            for family, colour in FAMILIES.items()
+            if family in present
+        ]
+        figure.tight_layout(rect=(0.0, 0.04, 1.0, 1.0))
+        figure.legend(handles=handles, loc="lower left", ncols=len(handles), frameon=False,
+                      title="mean and 95 % interval against kbit/s of file bytes",
+                      alignment="left")  # fmt: skip
+        figure.savefig(path, dpi=80)
         plt.close(figure)
 
 
@@ -68,7 +76,8 @@ def panel(axis: Axes, rows: Sequence[Row], codecs: Sequence[Codec], metric: Metr
         size = 13 if family == "hzc" else 6
         axis.errorbar(x, y.mean, [[y.mean - y.low], [y.high - y.mean]], color=colour,
                       marker=marker, ms=size, capsize=2, lw=1.0, ls="none")  # fmt: skip
-        axis.annotate(codec.title.replace(" kbit/s", ""), (x, y.mean), xytext=(5, 5),
+        label = codec.title.removesuffix(" kbit/s").split()[-1]
+        axis.annotate(label, (x, y.mean), xytext=(6, 4),
                       textcoords="offset points", fontsize=7, color=colour)  # fmt: skip
         if family != "speex":  # whose bands are two codecs
             lines.setdefault(family, []).append((x, y.mean))
@@ -77,7 +86,8 @@ def panel(axis: Axes, rows: Sequence[Row], codecs: Sequence[Codec], metric: Metr
         axis.plot(xs, ys, color=FAMILIES.get(family, "#444"), lw=0.7, alpha=0.5)
     arrow = {"higher": " (higher is better)", "lower": " (lower is better)", "zero": ""}
     axis.set_title(metric.title + arrow[metric.better], fontsize=9)
-    axis.set_xlim(left=0.0)
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.margins(0.14)
     axis.grid(alpha=0.25)
 

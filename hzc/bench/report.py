@@ -20,7 +20,7 @@ from hzc.bench.run import Row, write_csv
 from hzc.bench.speed import Speed
 from hzc.bench.summary import Estimate
 
-PLOT, CSV = "quality.svg", "figures.csv"
+PLOT, CSV = "quality.png", "figures.csv"
 FIDELITY = ("pesq_wb", "pesq_nb", "stoi", "estoi", "visqol", "logmel", "level_db")
 SIGNS = {"better": "▲", "worse": "▼", "even": "=", "": ""}
 INTRODUCTION = """\

@@ -42,7 +42,7 @@ def test_bench_measures_reports_and_remembers(folder, monkeypatch):
     assert "| hzc, whole process |" in text
     assert "| hzc, in process |" in text
     assert "2 recordings" in text
-    assert Path("results/quality.svg").is_file()
+    assert Path("results/quality.png").is_file()
     assert Path("results/figures.csv").read_bytes() == Path("a.csv").read_bytes()
     assert "p225_003.flac" in Path("listen.html").read_text(encoding="utf-8")
     monkeypatch.setattr(spectra, "log_mel_distance", lambda x, y: pytest.fail("computed again"))

@@ -29,7 +29,7 @@ def test_report_tells_measured_rates_of_files_and_payload(rows, about):
     assert "| hzc | 100 × | 100 × |" in text
     assert "- Lyra: not here" in text
     assert "- 1970-01-01, a machine" in text
-    assert "](folder/quality.svg)" in text
+    assert "](folder/quality.png)" in text
     assert not re.search(r"nan|None|\{|\}", text)
 
 
@@ -66,11 +66,10 @@ def test_report_is_written_with_its_plot_and_figures(tmp_path, monkeypatch, rows
     text = path.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)]*)\)", text):
         assert (tmp_path / target).is_file(), target
-    plot = (tmp_path / "results" / "quality.svg").read_bytes()
-    assert b"<svg" in plot
-    assert b"PESQ-WB" in plot
+    plot = (tmp_path / "results" / "quality.png").read_bytes()
+    assert plot.startswith(b"\x89PNG")
     report.write(path, rows, about)
-    assert (tmp_path / "results" / "quality.svg").read_bytes() == plot
+    assert (tmp_path / "results" / "quality.png").read_bytes() == plot
     assert len(plot) < 200_000
 
 
