@@ -70,15 +70,17 @@ class Hzc:
     @cached_property
     def codec(self) -> Model:
         """The model, loaded once."""
-        return hzc.load(self.model)
+        codec = hzc.load(self.model)
+        # Now: while a benchmark runs, the file may be replaced.
+        self._digest = sha256(codec.file.path.read_bytes()).hexdigest()[:12]
+        return codec
 
     @property
     def description(self) -> str:
         """Version, model, and what tells the model from others of that name."""
         file = self.codec.file
         step = "" if self.step_index is None else f", step index {self.step_index}"
-        digest = sha256(file.path.read_bytes()).hexdigest()[:12]
-        return f"hzc {hzc.__version__}, model {file.name} (sha256 {digest}…){step}"
+        return f"hzc {hzc.__version__}, model {file.name} (sha256 {self._digest}…){step}"
 
     def encode(self, samples: FloatArray) -> bytes:
         """Return a .hzc file."""

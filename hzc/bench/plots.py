@@ -76,7 +76,7 @@ def panel(axis: Axes, rows: Sequence[Row], codecs: Sequence[Codec], metric: Metr
         size = 13 if family == "hzc" else 6
         axis.errorbar(x, y.mean, [[y.mean - y.low], [y.high - y.mean]], color=colour,
                       marker=marker, ms=size, capsize=2, lw=1.0, ls="none")  # fmt: skip
-        label = codec.title.removesuffix(" kbit/s").split()[-1]
+        label = codec.name.split("-")[-1]
         axis.annotate(label, (x, y.mean), xytext=(6, 4),
                       textcoords="offset points", fontsize=7, color=colour)  # fmt: skip
         if family != "speex":  # whose bands are two codecs

@@ -6,6 +6,7 @@ import datetime
 import os
 import platform
 import subprocess
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -24,19 +25,16 @@ PLOT, CSV = "quality.png", "figures.csv"
 FIDELITY = ("pesq_wb", "pesq_nb", "stoi", "estoi", "visqol", "logmel", "level_db")
 SIGNS = {"better": "▲", "worse": "▼", "even": "=", "": ""}
 INTRODUCTION = """\
-# Benchmarks
-
-Written by `{command}`; not to be edited. {n} recordings, {minutes:.1f} min: {data}.
-Every recording is encoded to the bytes of a file and decoded from them; everything is measured at
-16 kHz, after one delay a codec has been taken out. Figures are means over recordings with 95 %
-intervals (bootstrap over recordings). Rates are **measured**: 8 × bytes / seconds, of all
-recordings together; quality stands beside the rate of whole files.
-"""
+Written by `{command}`; not to be edited. {n} recordings, {minutes:.1f} min: {data}. Every recording
+is encoded to the bytes of a file and decoded from them; everything is measured at 16 kHz, after one
+delay a codec has been taken out. Figures are means over recordings with 95 % intervals (bootstrap
+over recordings). Rates are **measured**: 8 × bytes / seconds, of all recordings together; quality
+stands beside the rate of whole files."""
 CAVEATS = """\
 ## Reading these figures
 
-- These are predictors. No listening test has been made; `{page}` writes a page to make
-  one, with a blind A/B mode.
+- These are predictors. No listening test has been made; `{page}` writes a
+  page to make one, with a blind A/B mode.
 - PESQ, STOI and ViSQOL expect a decoder that follows the waveform or its fine spectrum, and are
   harsh on codecs that invent what they do not send. DistillMOS looks at no original: it hears how
   natural speech is, not whether it says the same. Read it beside WER and speaker similarity.
@@ -46,7 +44,8 @@ CAVEATS = """\
   1. It takes longer than all the rest, and so is computed on 16 recordings, evenly spaced.
 - ViSQOL is the Python port in speech mode with the polynomial mapping, not the lattice.
 - Speaker similarity is the cosine of Resemblyzer embeddings; F0 and voicing are WORLD's (DIO,
-  StoneMask), every 5 ms; F0 error is over frames that are voiced on both sides.
+  StoneMask), every 5 ms; F0 error is over frames that are voiced on both sides. DIO follows the
+  fundamental, which Codec 2 weakens in low voices: part of its errors there are the tracker's.
 - Log-mel distance is the mean absolute difference of log10 mel magnitudes (80 bands, 0 … 8 kHz).
   Codec 2 and narrow-band Speex send nothing above 4 kHz; Opus decides on its bandwidth itself.
 - Small files are mostly container: short recordings make the file rates of Ogg codecs look high.
@@ -82,11 +81,14 @@ def write(path: Path, rows: Sequence[Row], about: About) -> None:
 def text(rows: Sequence[Row], about: About, folder: str, machine_lines: list[str]) -> str:
     """Return the report; folder is where plot and CSV are."""
     mine = summary.of_codec(rows, about.codecs[0].name)
+    introduction = INTRODUCTION.format(
+        command=about.command,
+        n=len(mine),
+        data=about.data,
+        minutes=sum(row.duration_s for row in mine) / 60.0,
+    )
     parts = [
-        INTRODUCTION.format(
-            command=about.command, n=len(mine), data=about.data,
-            minutes=sum(row.duration_s for row in mine) / 60.0,
-        ),
+        f"# Benchmarks\n\n{filled(introduction)}\n",
         "## Rate\n\n" + rate_table(rows, about.codecs),
     ]  # fmt: skip
     groups = {
@@ -107,6 +109,11 @@ def text(rows: Sequence[Row], about: About, folder: str, machine_lines: list[str
         parts.append("## Left out\n\n" + "\n".join(lines) + "\n")
     parts.append(f"Figures of every recording: [{folder}/{CSV}]({folder}/{CSV}).\n")
     return "\n".join(parts)
+
+
+def filled(paragraph: str) -> str:
+    """Return a paragraph in lines of at most 100 characters."""
+    return textwrap.fill(" ".join(paragraph.split()), 100, break_long_words=False)
 
 
 # --- tables ----------------------------------------------------------------------------------
@@ -155,12 +162,12 @@ def quality_table(rows: Sequence[Row], codecs: Sequence[Codec], metrics: Sequenc
 def speed_table(speeds: Sequence[Speed]) -> str:
     """Return speeds as multiples of real time."""
     body = [[s.title, f"{s.encode:.0f} ×", f"{s.decode:.0f} ×"] for s in speeds]
-    note = (
+    note = filled(
         "Seconds of sound per second of processor time, on two minutes of the recordings joined. "
         "Peers are whole processes with their start-up; hzc is measured so, and in process with "
-        "its model loaded. `bin/hzc-speed` measures memory, and time on the wall.\n"
+        "its model loaded. `bin/hzc-speed` measures memory, and time on the wall."
     )
-    return table(["codec", "encode", "decode"], body) + "\n" + note
+    return table(["codec", "encode", "decode"], body) + "\n" + note + "\n"
 
 
 def comparison(rows: Sequence[Row], about: About) -> str:
