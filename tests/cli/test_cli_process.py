@@ -277,7 +277,7 @@ def test_entry_point_when_installed_then_it_is_this_main() -> None:
         entry_points = importlib.metadata.distribution("hzc").entry_points
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("hzc is not installed")
-    (found,) = [e for e in entry_points if e.group == "console_scripts"]
+    (found,) = [e for e in entry_points if (e.group, e.name) == ("console_scripts", "hzc")]
     assert (found.name, found.load()) == ("hzc", main)
 
 
