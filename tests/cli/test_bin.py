@@ -653,4 +653,4 @@ def test_check_runs_all_steps_and_fails_with_any(tmp_path, failing):
     assert "bin/hzc-encode-tree" in steps[3]
     assert "bin/lib/mirror.bash" in steps[3]
     assert "bin/tool" not in steps[3]
-    assert steps[4] == "python3 -m pytest -m not slow -x"
+    assert steps[4] == "python3 -m pytest -n 2 --dist worksteal -m not slow -x"
