@@ -83,3 +83,45 @@ def test_make_vectors_does_nothing_unless_it_is_meant() -> None:
     before = {path: path.stat().st_mtime_ns for path in vectors.rglob("*")}
     assert "vectors are pinned" in run("make-vectors", code=2)
     assert {path: path.stat().st_mtime_ns for path in vectors.rglob("*")} == before
+
+
+def rows_of(printed: str) -> list[list[str]]:
+    """Return the cells of a Markdown table's body."""
+    lines = [line for line in printed.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_stress_measures_every_hard_case_and_noise_costs_words(folder: Path) -> None:
+    pytest.importorskip("pesq")
+    pytest.importorskip("pystoi")
+    other = "p225_003.flac"
+    shutil.copy(ROOT / "demo" / "samples" / other, folder)
+    rows = {row[0]: row[1:] for row in rows_of(run("hzc-stress", folder))}
+    assert len(rows) == 9
+    assert all(len(cells) == 6 and 0.2 < float(cells[0]) < 2.0 for cells in rows.values())
+    before = [float(rows[f"pink noise, SNR {snr} dB"][4]) for snr in (20, 10, 0)]
+    assert 1.0 > before[0] > before[1] > before[2]
+    assert rows["clean"][4] == "1.000"
+    assert float(rows["clean"][5]) == pytest.approx(float(rows["clean"][2]), abs=1e-3)
+    pause = float(rows["as long a pause of silence after it"][0])
+    assert pause < 0.65 * float(rows["clean"][0])
+    assert rows["music: chords, no speech"][4:] == ["–", "–"]
+
+
+def test_stress_of_one_recording_is_refused(folder: Path) -> None:
+    pytest.importorskip("pesq")
+    assert "fewer than two recordings" in run("hzc-stress", folder, code=2)
+
+
+def test_measure_sources_tells_each_source_of_the_manifest(folder: Path) -> None:
+    pytest.importorskip("pesq")
+    pytest.importorskip("pystoi")
+    other = "p225_003.flac"
+    shutil.copy(ROOT / "demo" / "samples" / other, folder)
+    lines = ["file\tsource\tlanguages", f"{RECORDING}\ta\ten", f"{other}\ta\ten"]
+    (folder / "manifest.tsv").write_text("\n".join([*lines, ""]))
+    (row,) = rows_of(run("hzc-measure-sources", "--segments", "2", folder))
+    assert row[:2] == ["a", "en"]
+    figures = [float(cell.split(" ± ")[0]) for cell in row[2:]]
+    assert 0.5 < figures[0] < 1.5
+    assert 0.7 < figures[3] < figures[2] < 1.0
