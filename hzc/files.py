@@ -160,8 +160,12 @@ def _unreadable(source: str, error: OSError) -> UnreadableError:
     hint = None
     if isinstance(error, IsADirectoryError):
         hint = "bin/hzc-encode-tree and bin/hzc-decode-tree do whole folders"
-    name = "standard input" if source == STDIO else source
-    return UnreadableError(f"cannot be read ({reason})", path=name, hint=hint)
+    return UnreadableError(f"cannot be read ({reason})", path=input_name(source), hint=hint)
+
+
+def input_name(source: str) -> str:
+    """Return what messages call an input."""
+    return "standard input" if source == STDIO else source
 
 
 def check_target(target: str, *, force: bool) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from hzc.bench import metrics, peers, report, run, speed
+from hzc.bench.metrics import Loaded
 from hzc.bench.peers import Codec
 from hzc.bench.store import Store
 
 DEFAULT_CACHE = Path(".hzc-bench.sqlite")
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(path_type=Path)
 
 
 def chosen(text: str | None, known: list[str], what: str) -> list[str]:
@@ -31,57 +35,36 @@ def installed(codecs: list[Codec]) -> tuple[list[Codec], dict[str, str]]:
     return [codec for codec in codecs if codec.title not in reasons], reasons
 
 
+def required(names: Sequence[str]) -> Loaded:
+    """Return metrics for a script that cannot do without one of them.
+
+    Raises:
+        click.ClickException: a package is missing; it says how to install it.
+    """
+    loaded = metrics.load(names, Store())
+    if loaded.missing:
+        raise click.ClickException("; ".join(loaded.missing.values()))
+    return loaded
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument(
-    "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path)
-)
+@click.argument("folder", metavar="DIR", type=FOLDER)
 @click.option("--codecs", metavar="NAMES", help="Comma-separated; default: all that are installed.")
 @click.option("--metrics", "metric_names", metavar="NAMES", help="Comma-separated; default: all.")
 @click.option("--model", help="Name or .safetensors file; default: hzc's default model.")
-@click.option(
-    "--lyra",
-    "lyra_folder",
-    metavar="DIR",
-    help="Lyra v2's programs and model_coeffs.",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-)
-@click.option(
-    "--csv",
-    "csv_path",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Write one line for every recording and codec.",
-)
-@click.option(
-    "--report",
-    "report_path",
-    metavar="FILE.md",
-    type=click.Path(path_type=Path),
-    help="Write a report; its plots and CSV go to a folder of its name beside it.",
-)
-@click.option(
-    "--html",
-    "html_path",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Write a page to listen and compare blindly, all sound inside.",
-)
-@click.option(
-    "--clips",
-    default=6,
-    show_default=True,
-    metavar="N",
-    help="Recordings on that page, evenly spaced over all.",
-)
+@click.option("--lyra", "lyra_folder", metavar="DIR", type=FOLDER,
+              help="Lyra v2's programs and model_coeffs.")  # fmt: skip
+@click.option("--csv", "csv_path", metavar="FILE", type=FILE,
+              help="Write one line for every recording and codec.")  # fmt: skip
+@click.option("--report", "report_path", metavar="FILE.md", type=FILE,
+              help="Write a report; plots and CSV go to a folder named like it.")  # fmt: skip
+@click.option("--html", "html_path", metavar="FILE", type=FILE,
+              help="Write a page to listen and compare blindly, all sound inside.")  # fmt: skip
+@click.option("--clips", default=6, show_default=True, metavar="N",
+              help="Recordings on that page, evenly spaced over all.")  # fmt: skip
 @click.option("--data-name", metavar="TEXT", help="What the recordings are, for the report.")
-@click.option(
-    "--cache",
-    default=DEFAULT_CACHE,
-    show_default=True,
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Figures known from earlier runs.",
-)
+@click.option("--cache", default=DEFAULT_CACHE, show_default=True, metavar="FILE", type=FILE,
+              help="Figures known from earlier runs.")  # fmt: skip
 def main(
     folder: Path, codecs: str | None, metric_names: str | None, model: str | None,
     lyra_folder: Path | None, csv_path: Path | None, report_path: Path | None,

@@ -104,7 +104,7 @@ class Report:
 
     def _show(self, error: HzcError, path: str) -> None:
         if error.path is None:
-            error.path = "standard input" if path == "-" else path
+            error.path = files.input_name(path)
         self.failures.append(error)
         show_error(error)
 

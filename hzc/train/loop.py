@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +21,11 @@ from hzc.errors import TrainingError
 from hzc.train.checkpoint import CHECKPOINT_FILE, OTHER_RUN, check_settings, fill, load_checkpoint
 from hzc.train.config import TrainConfig
 from hzc.train.data import Corpus, Crops, load_corpus
+from hzc.train.ema import Ema
 from hzc.train.files import replacing
+from hzc.train.losses import SpectralDistance
+from hzc.train.network import HIDDEN_LAYERS
+from hzc.train.optimiser import Optimiser, learning_rate_factor
 
 
 class Stateful(Protocol):
@@ -37,14 +41,16 @@ class Stateful(Protocol):
 class Trainer(ABC):
     """A resumable run in a folder: `checkpoint.pt`, `log.csv`, nothing else.
 
-    A stage builds its networks in `build`, names all that a checkpoint keeps of them in `parts`,
-    and takes steps in `train_step`.
+    A stage builds its networks in `build`, adds to `parts` what else a checkpoint keeps, and takes
+    steps in `train_step`, which end with `update`.
     """
 
     shaping: ClassVar[tuple[str, ...]] = ("stage", "model", "optimiser.name")
     """The settings that a run must keep, because the shapes in its checkpoint follow from them."""
     shown: ClassVar[tuple[str, ...]]
     """The columns of the log that the progress bar shows."""
+    model: nn.Module
+    """All networks that the averages are taken of."""
 
     def __init__(self, config: TrainConfig, run: Path, corpus: Corpus | None = None) -> None:
         """Set the run up, and continue it where `run` holds a checkpoint."""
@@ -61,6 +67,9 @@ class Trainer(ABC):
         self.fresh_parts: tuple[str, ...] = ()
         """Parts that the weights this run was started from did not have."""
         self.build()
+        self.distance = SpectralDistance(config.distortion, rate_hz).to(config.device)
+        self.optimiser = Optimiser(self.model, config.optimiser, is_hidden)
+        self.ema = Ema(self.model, config.optimiser.ema_decay)
         run.mkdir(parents=True, exist_ok=True)
         if self.checkpoint_path.exists():
             self.load(self.checkpoint_path)
@@ -69,15 +78,15 @@ class Trainer(ABC):
 
     @abstractmethod
     def build(self) -> None:
-        """Make networks and optimisers with fresh weights."""
+        """Make the networks with fresh weights, `model` among them."""
 
     @abstractmethod
     def start_from(self, path: Path) -> None:
         """Take over the weights that a new run starts from."""
 
-    @abstractmethod
     def parts(self) -> dict[str, Stateful]:
         """Return all that a checkpoint keeps of the stage; `ema` is what later stages take."""
+        return {"model": self.model, "ema": self.ema, "optimiser": self.optimiser}
 
     @abstractmethod
     def train_step(self) -> dict[str, float]:
@@ -121,6 +130,37 @@ class Trainer(ABC):
     def draw(self, values: Sequence[int], n: int) -> list[int]:
         """Return `n` of the values, or all, drawn from the crops' generator: its state is saved."""
         return [int(v) for v in self.crops.rng.permutation(values)[: min(n, len(values))]]
+
+    def measured(self, x: Tensor, x_hat: Tensor) -> Tensor:
+        """Return the distortion of x_hat [batch, sample] at some of the resolutions."""
+        config = self.config.distortion
+        windows = self.draw(config.windows, config.scales_per_step)
+        distance: Tensor = self.distance(x, x_hat, windows)
+        return distance
+
+    def update(self, norm: Tensor) -> float:
+        """Apply the gradients, whose norm before clipping is given; return the learning rate.
+
+        Raises:
+            TrainingError: the norm is not finite.
+        """
+        if not torch.isfinite(norm):
+            raise TrainingError(f"gradient is not finite at step {self.step}")
+        config = self.config.optimiser
+        factor = learning_rate_factor(config, self.step, self.config.n_steps)
+        self.optimiser.step(factor)
+        self.step += 1
+        self.ema.update(self.model, self.step)
+        return config.lr * factor
+
+    def take(self, weights: Mapping[str, Tensor], path: Path) -> None:
+        """Fill the model with weights from a file, and start the averages there.
+
+        Raises:
+            TrainingError: they are those of another model.
+        """
+        fill(self.model, weights, path, f"start from weights of model {self.config.model}")
+        self.ema = Ema(self.model, self.config.optimiser.ema_decay)
 
     def progress(self, x: Tensor) -> dict[str, float]:
         """Return the first columns of the log after a step on crops [batch, sample]."""
@@ -180,6 +220,11 @@ class Trainer(ABC):
             head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = [row for row in rows if int(row.split(",")[0]) <= step]
             path.write_text(head + "".join(kept), encoding="utf-8")
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a parameter is a matrix of a hidden layer, which Muon may train."""
+    return ".stages." in name or name.removeprefix("prior.").startswith(HIDDEN_LAYERS)
 
 
 def check_device(device: str) -> None:

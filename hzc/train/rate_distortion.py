@@ -16,16 +16,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hzc.errors import TrainingError
 from hzc.model.transforms import Analysis, Synthesis
-from hzc.train.checkpoint import fill, shapes, starting_weights
+from hzc.train.checkpoint import shapes, starting_weights
 from hzc.train.config import TrainConfig
 from hzc.train.control import RateController
-from hzc.train.ema import Ema
 from hzc.train.loop import Stateful, Trainer
-from hzc.train.losses import SpectralDistance
-from hzc.train.network import HIDDEN_LAYERS, ContextNetwork, gaussian_kl_bits
-from hzc.train.optimiser import Optimiser, learning_rate_factor
+from hzc.train.network import ContextNetwork, gaussian_kl_bits
 
 START_LOG_SIGMA = -1.2
 
@@ -70,45 +66,30 @@ class RateDistortionTrainer(Trainer):
 
     shaping = (*Trainer.shaping, "prior.hidden", "prior.context_frames", "prior.n_groups")
     shown = ("distortion", "bits_per_frame")
+    model: RateDistortionModel
 
     def build(self) -> None:
         """Make the networks with fresh weights."""
         config = self.config
         self.model = RateDistortionModel(config).to(config.device)
-        distance = SpectralDistance(config.distortion, config.model_config.sample_rate_hz)
-        self.distance = distance.to(config.device)
-        self.optimiser = Optimiser(self.model, config.optimiser, is_hidden)
-        self.ema = Ema(self.model, config.optimiser.ema_decay)
         self.controller = RateController.start(config.rate)
         self.forward = torch.compile(self.model) if config.compile else self.model
 
     def parts(self) -> dict[str, Stateful]:
         """Return all that a checkpoint keeps."""
-        return {
-            "model": self.model,
-            "ema": self.ema,
-            "optimiser": self.optimiser,
-            "controller": self.controller,
-        }
+        return super().parts() | {"controller": self.controller}
 
     def train_step(self) -> dict[str, float]:
         """Take one step; return what the log wants to know."""
-        config = self.config
         x = self.batch()
         with self.autocast():
             outcome = self.forward(x)
-        windows = self.draw(config.distortion.windows, config.distortion.scales_per_step)
-        distortion = self.distance(x, outcome.x_hat, windows)
+        distortion = self.measured(x, outcome.x_hat)
         lmbda = self.controller.lmbda
         loss = distortion + lmbda * outcome.bits_per_frame
         loss.backward()
         norm = self._condition_gradients(lmbda)
-        if not torch.isfinite(norm):
-            raise TrainingError(f"gradient is not finite at step {self.step}")
-        factor = learning_rate_factor(config.optimiser, self.step, config.n_steps)
-        self.optimiser.step(factor)
-        self.step += 1
-        self.ema.update(self.model, self.step)
+        lr = self.update(norm)
         bits = outcome.bits_per_frame.item()
         self.controller.update(bits)
         return self.progress(x) | {
@@ -117,7 +98,7 @@ class RateDistortionTrainer(Trainer):
             "bits_per_frame": bits,
             "lmbda": self.controller.lmbda,
             "grad_norm": float(norm),
-            "lr": config.optimiser.lr * factor,
+            "lr": lr,
         }
 
     def _condition_gradients(self, lmbda: float) -> Tensor:
@@ -147,16 +128,9 @@ class RateDistortionTrainer(Trainer):
         if shapes(_part(weights, prior)) != shapes(_part(own, prior)):
             fresh = tuple(dict.fromkeys(fresh + prior))
         kept = {name: weights[name] for name in weights if not name.startswith(fresh)}
-        weights = kept | _part(own, fresh)
         self.fresh_parts = fresh
-        fill(self.model, weights, path, f"start from weights of model {self.config.model}")
-        self.ema = Ema(self.model, self.config.optimiser.ema_decay)
+        self.take(kept | _part(own, fresh), path)
 
 
 def _part(weights: Mapping[str, Tensor], starts: tuple[str, ...]) -> dict[str, Tensor]:
     return {name: value for name, value in weights.items() if name.startswith(starts)}
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a parameter is a matrix of a hidden layer, which Muon may train."""
-    return ".stages." in name or name.removeprefix("prior.").startswith(HIDDEN_LAYERS)

@@ -16,17 +16,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hzc.errors import TrainingError
 from hzc.model.transforms import Analysis, Synthesis
 from hzc.quantize import STEP_INDEXES_PER_OCTAVE
 from hzc.train.adversary import Adversary, adversarial_loss, discriminator_loss, feature_loss
-from hzc.train.checkpoint import fill, starting_weights
+from hzc.train.checkpoint import starting_weights
 from hzc.train.config import TrainConfig
-from hzc.train.ema import Ema
 from hzc.train.loop import Stateful, Trainer
-from hzc.train.losses import SpectralDistance
 from hzc.train.optimiser import Optimiser, learning_rate_factor
-from hzc.train.rate_distortion import is_hidden
 
 
 class SynthesisModel(nn.Module):
@@ -61,35 +57,27 @@ class SynthesisTrainer(Trainer):
         "adversary.optimiser.name",
     )  # fmt: skip
     shown = ("distortion", "features", "discriminator")
+    model: SynthesisModel
 
     def build(self) -> None:
         """Make the networks."""
         config = self.config
         self.model = SynthesisModel(config).to(config.device)
         self.adversary = Adversary(config.adversary).to(config.device)
-        distance = SpectralDistance(config.distortion, config.model_config.sample_rate_hz)
-        self.distance = distance.to(config.device)
-        self.optimiser = Optimiser(self.model, config.optimiser, is_hidden)
         self.adversary_optimiser = Optimiser(
             self.adversary, config.adversary.optimiser, lambda _: False
         )
-        self.ema = Ema(self.model, config.optimiser.ema_decay)
         self.decode = (
             torch.compile(self.model.synthesis) if config.compile else self.model.synthesis
         )
 
     def start_from(self, path: Path) -> None:
         """Take over the transforms and steps of an exported model."""
-        weights = starting_weights(path, self.config.device)
-        fill(self.model, weights, path, f"start from weights of model {self.config.model}")
-        self.ema = Ema(self.model, self.config.optimiser.ema_decay)
+        self.take(starting_weights(path, self.config.device), path)
 
     def parts(self) -> dict[str, Stateful]:
         """Return all that a checkpoint keeps."""
-        return {
-            "model": self.model,
-            "ema": self.ema,
-            "optimiser": self.optimiser,
+        return super().parts() | {
             "adversary": self.adversary,
             "adversary_optimiser": self.adversary_optimiser,
         }
@@ -101,8 +89,7 @@ class SynthesisTrainer(Trainer):
         windows = self.draw(config.adversary.windows, config.adversary.windows_per_step)
         with self.autocast():
             x_hat = self.decode(self.model.latent(x, self._step_indexes(len(x)))).float()
-        scales = self.draw(config.distortion.windows, config.distortion.scales_per_step)
-        distortion = self.distance(x, x_hat, scales)
+        distortion = self.measured(x, x_hat)
         real, fake = self._segments(x, x_hat)
         judged = self._train_adversary(real, fake.detach(), windows)
         adversarial, features = self._judge(real, fake, windows)
@@ -112,16 +99,11 @@ class SynthesisTrainer(Trainer):
             + weights.weight * adversarial
             + weights.feature_weight * features
         )
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(
             self.model.synthesis.parameters(), config.optimiser.clip_norm
         )
-        if not torch.isfinite(norm):
-            raise TrainingError(f"gradient is not finite at step {self.step}")
-        factor = learning_rate_factor(config.optimiser, self.step, config.n_steps)
-        self.optimiser.step(factor)
-        self.step += 1
-        self.ema.update(self.model, self.step)
+        lr = self.update(norm)
         return self.progress(x) | {
             "loss": loss.item(),
             "distortion": distortion.item(),
@@ -129,7 +111,7 @@ class SynthesisTrainer(Trainer):
             "features": features.item(),
             "discriminator": judged,
             "grad_norm": float(norm),
-            "lr": config.optimiser.lr * factor,
+            "lr": lr,
         }
 
     def _train_adversary(self, real: Tensor, fake: Tensor, windows: list[int]) -> float:
@@ -137,12 +119,10 @@ class SynthesisTrainer(Trainer):
         config = self.config.adversary
         self.adversary.requires_grad_(True)
         with self.autocast():
-            verdicts = self.adversary(torch.cat([real, fake]), windows)
-        if not verdicts:
+            of_real, of_fake = (self.adversary(x, windows) for x in (real, fake))
+        if not of_real:
             return 0.0
-        halves = [[feature.float().chunk(2) for feature in stack] for stack in verdicts]
-        of_real, of_fake = ([[h[i] for h in stack] for stack in halves] for i in (0, 1))
-        loss = discriminator_loss(of_real, of_fake)
+        loss = discriminator_loss(_floats(of_real), _floats(of_fake))
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.adversary.parameters(), config.optimiser.clip_norm)
         factor = learning_rate_factor(config.optimiser, self.step, self.config.n_steps)

@@ -129,6 +129,7 @@ Start = Callable[..., "subprocess.Popen[bytes]"]
 """See the fixture `start`."""
 
 LIMIT_S = 60
+RAW = ("--raw", "--sample-rate", "16000")
 """No real process takes longer."""
 
 

@@ -21,6 +21,7 @@ import soundfile
 from harness import (
     HZC,
     LIMIT_S,
+    RAW,
     Start,
     Wav,
     assert_one_clear_line,
@@ -34,7 +35,6 @@ from hzc.container import CHUNK_FRAMES, Chunk
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX processes")
 
-RAW = ("--raw", "--sample-rate", "16000")
 CHUNK_SAMPLES = 160_000
 BROKEN = Path("/proc/self/mem")
 """Nothing is mapped at address 0: every read is an input/output error."""

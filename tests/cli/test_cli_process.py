@@ -15,6 +15,7 @@ import pytest
 from harness import (
     HZC,
     LIMIT_S,
+    RAW,
     Cli,
     Start,
     Wav,
@@ -26,8 +27,6 @@ from harness import (
 
 from hzc import container
 from hzc.container import Chunk
-
-RAW = ("--raw", "--sample-rate", "16000")
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX processes")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,7 +149,10 @@ def test_train_step_moves_the_synthesis_and_the_adversary_and_nothing_else(tmp_p
     names = changed(before, state(trainer))
     assert not {n for n in names if not n.startswith(("model.synthesis.", "adversary."))}
     assert {n for n in before if n.startswith("model.synthesis.")} <= names
-    assert {n for n in before if n.startswith("adversary.")} <= names
+    # The bias of a verdict stays: recordings pull it up as much as reconstructions pull it down.
+    verdict_bias = re.compile(r"adversary\..*\.layers\.5\.bias")
+    judging = {n for n in before if n.startswith("adversary.") and not verdict_bias.match(n)}
+    assert judging <= names
     frozen = {n: v for n, v in trainer.ema.state_dict().items() if not n.startswith("synthesis.")}
     assert all(torch.equal(v, before[f"model.{n}"]) for n, v in frozen.items())
 

@@ -45,12 +45,12 @@ from hzc.train.export import (
     save_prior,
 )
 from hzc.train.latents import base_step, collect
+from hzc.train.loop import is_hidden
 from hzc.train.losses import SpectralDistance, mel_filters
 from hzc.train.network import ContextNetwork, gaussian_kl_bits
 from hzc.train.optimiser import Optimiser, learning_rate_factor
 from hzc.train.prior import FittedPrior, FrameSampler
 from hzc.train.rate_distortion import RateDistortionTrainer as Trainer
-from hzc.train.rate_distortion import is_hidden
 
 RATE_HZ = 16_000
 COLUMNS = [
