@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Literal
 
-from hzc.bench import models, spectra
+from hzc.bench import artefacts, models, spectra
 from hzc.bench.models import Compare
 from hzc.bench.store import Store, digest
 from hzc.blocks import FloatArray
@@ -80,7 +80,15 @@ METRICS = (
     Metric("estoi", "ESTOI", "higher", lambda _: models.stoi(True), ("pystoi",), 3),
     Metric("logmel", "log-mel distance", "lower", lambda _: spectra.log_mel_distance, (), 3),
     Metric("level_db", "level, dB", "zero", lambda _: spectra.level_difference_db, (), 1),
+    Metric("pause_db", "pauses, dB", "zero", lambda _: artefacts.pause_level_db, (), 1),
+    Metric("pre_echo_db", "pre-echo, dB", "zero", lambda _: artefacts.pre_echo_db, (), 1),
+    Metric("pumping_db", "pumping, dB", "lower", lambda _: artefacts.pumping_db, (), 2),
+    Metric(
+        "repetition", "repetition", "lower", lambda _: lambda _, y: artefacts.repetition(y), (), 3,
+        is_referenced=False,
+    ),
     Metric("f0_cents", "F0 error, cents", "lower", lambda _: models.f0_error_cents(), F0, 0),
+    Metric("gpe", "gross pitch error", "lower", lambda _: models.gross_pitch_error(), F0, 3),
     Metric("voicing", "voicing error", "lower", lambda _: models.voicing_error(), F0, 3),
     Metric(
         "speaker", "speaker similarity", "higher", lambda _: models.speaker_similarity(),

@@ -98,16 +98,37 @@ def f0() -> Callable[[FloatArray], npt.NDArray[np.float64]]:
 
 def f0_error_cents() -> Compare:
     """Return the mean absolute F0 difference, in cents, of frames that are voiced in both."""
-    track = f0()
+    differences = _f0_differences_cents()
 
     def score(reference: FloatArray, decoded: FloatArray) -> float:
-        x, y = track(reference), track(decoded)
-        both = (x > 0) & (y > 0)
-        if not both.any():
-            return float("nan")
-        return float(1200.0 * np.abs(np.log2(y[both] / x[both])).mean())
+        cents = differences(reference, decoded)
+        return float(cents.mean()) if cents.size else float("nan")
 
     return score
+
+
+def gross_pitch_error() -> Compare:
+    """Return the share, 0 … 1, of frames voiced in both whose F0 differs by over a fifth."""
+    differences = _f0_differences_cents()
+    limit = 1200.0 * np.log2(1.2)
+
+    def score(reference: FloatArray, decoded: FloatArray) -> float:
+        cents = differences(reference, decoded)
+        return float((cents > limit).mean()) if cents.size else float("nan")
+
+    return score
+
+
+def _f0_differences_cents() -> Callable[[FloatArray, FloatArray], npt.NDArray[np.float64]]:
+    track = f0()
+
+    def differences(reference: FloatArray, decoded: FloatArray) -> npt.NDArray[np.float64]:
+        x, y = track(reference), track(decoded)
+        both = (x > 0) & (y > 0)
+        cents: npt.NDArray[np.float64] = 1200.0 * np.abs(np.log2(y[both] / x[both]))
+        return cents
+
+    return differences
 
 
 def voicing_error() -> Compare:

@@ -23,6 +23,7 @@ from hzc.bench.summary import Estimate
 
 PLOT, CSV = "quality.png", "figures.csv"
 FIDELITY = ("pesq_wb", "pesq_nb", "stoi", "estoi", "visqol", "logmel", "level_db")
+ARTEFACTS = ("pause_db", "pre_echo_db", "pumping_db", "repetition", "gpe")
 SIGNS = {"better": "▲", "worse": "▼", "even": "=", "": ""}
 INTRODUCTION = """\
 Written by `{command}`; not to be edited. {n} recordings, {minutes:.1f} min: {data}. Every recording
@@ -46,6 +47,12 @@ CAVEATS = """\
 - Speaker similarity is the cosine of Resemblyzer embeddings; F0 and voicing are WORLD's (DIO,
   StoneMask), every 5 ms; F0 error is over frames that are voiced on both sides. DIO follows the
   fundamental, which Codec 2 weakens in low voices: part of its errors there are the tracker's.
+- Pauses: by how much the quietest tenth of the original (level of every millisecond) comes back
+  louder. Pre-echo: by how much the 60 ms before onsets do, onsets being rises of 20 dB and more.
+  Pumping: spread of the gain from one quarter of a second to the next, in speech. Repetition: the
+  highest autocorrelation of the fine spectrum above 4 kHz at lags of 50 to 250 ms; natural hiss has
+  nearly none. Gross pitch error: share of frames, voiced on both sides, that are off by over a
+  fifth. `hzc/bench/artefacts.py` has them to the letter; they were made for this report.
 - Log-mel distance is the mean absolute difference of log10 mel magnitudes (80 bands, 0 … 8 kHz).
   Codec 2 and narrow-band Speex send nothing above 4 kHz; Opus decides on its bandwidth itself.
 - Small files are mostly container: short recordings make the file rates of Ogg codecs look high.
@@ -91,11 +98,14 @@ def text(rows: Sequence[Row], about: About, folder: str, machine_lines: list[str
         f"# Benchmarks\n\n{filled(introduction)}\n",
         "## Rate\n\n" + rate_table(rows, about.codecs),
     ]  # fmt: skip
+    others = [m.name for m in about.metrics if m.name not in FIDELITY + ARTEFACTS]
     groups = {
-        "Likeness to the original": [m for m in about.metrics if m.name in FIDELITY],
-        "Naturalness, voice and words": [m for m in about.metrics if m.name not in FIDELITY],
+        "Likeness to the original": FIDELITY,
+        "Naturalness, voice and words": others,
+        "What a listener notices first": ARTEFACTS,
     }
-    for title, metrics in groups.items():
+    for title, names in groups.items():
+        metrics = [m for m in about.metrics if m.name in names]
         if metrics:
             parts.append(f"## {title}\n\n" + quality_table(rows, about.codecs, metrics))
     parts.append(f"![Quality against measured rate]({folder}/{PLOT})\n")
@@ -175,15 +185,23 @@ def comparison(rows: Sequence[Row], about: About) -> str:
     peers = [c for c in about.codecs if c.name not in ("hzc", "original")]
     if not peers or not any(c.name == "hzc" for c in about.codecs):
         return ""
-    body, losses = [], []
+    verdicts = {
+        (p.name, m.name): summary.verdict(rows, "hzc", p.name, m)
+        for p in peers
+        for m in about.metrics
+    }
+    rate = summary.rate(rows, "hzc").mean
+    ratios = {p.name: f"{summary.rate(rows, p.name).mean / rate:.1f} ×" for p in peers}
+    body = [["its rate", *ratios.values()]]
+    body += [[m.title, *(SIGNS[verdicts[p.name, m.name]] for p in peers)] for m in about.metrics]
+    losses = []
     for peer in peers:
-        ratio = summary.rate(rows, peer.name).mean / summary.rate(rows, "hzc").mean
-        verdicts = {m.name: summary.verdict(rows, "hzc", peer.name, m) for m in about.metrics}
-        body.append([peer.title, f"{ratio:.1f} ×", *(SIGNS[v] for v in verdicts.values())])
-        lost = [m for m in about.metrics if verdicts[m.name] == "worse"]
+        lost = [m for m in about.metrics if verdicts[peer.name, m.name] == "worse"]
         behind = "; ".join(f"{m.title} {beside(rows, peer, m)}" for m in lost)
-        losses.append(f"- **{peer.title}** ({ratio:.1f} × the rate): {behind or 'nowhere'}.\n")
-    head = ["hzc beside", "its rate", *(m.title for m in about.metrics)]
+        losses.append(
+            f"- **{peer.title}** ({ratios[peer.name]} the rate): {behind or 'nowhere'}.\n"
+        )
+    head = ["hzc beside", *(peer.title for peer in peers)]
     return (
         "## hzc beside its peers\n\n"
         "▲ hzc is better, ▼ worse, = the 95 % interval of the difference, recording by recording, "
