@@ -144,7 +144,9 @@ def write_tiny_model() -> Callable[..., Path]:
     config = CONFIGS["tiny"]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
-        networks = {"analysis": Analysis(config), "synthesis": Synthesis(config)}
+        synthesis = Synthesis(config)
+        torch.nn.init.normal_(synthesis.noise.project.weight, std=0.1)
+        networks = {"analysis": Analysis(config), "synthesis": synthesis}
     weights = {
         f"{part}.{name}": value.half().numpy()
         for part, network in networks.items()

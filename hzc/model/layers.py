@@ -5,6 +5,8 @@ All tensors between layers are float32 [batch, time, channel].
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -68,6 +70,63 @@ class Upsample(nn.Module):
         batch, time, _ = x.shape
         out: Tensor = self.project(self.norm(x))
         return out.reshape(batch, time * self.stride, -1)
+
+
+class NoiseInput(nn.Module):
+    """Noise drawn from the latent itself: something to make hiss of that costs no bits.
+
+    The same latent frame has the same noise everywhere, so a window of a recording has the noise of
+    the whole, and nothing has to be counted or stored. The numbers are integers until the last
+    step: every machine draws the same.
+    """
+
+    place: Tensor
+
+    def __init__(self, n_channels: int, width: int, stride: int) -> None:
+        """Map `n_channels` numbers, new ones `stride` times a frame, to `width` channels.
+
+        The map starts at zero: a trained network that gets this input is at first what it was.
+        """
+        super().__init__()
+        self.stride = stride
+        self.project = nn.Linear(n_channels, width, bias=False)
+        nn.init.zeros_(self.project.weight)
+        self.register_buffer("place", torch.arange(stride * n_channels), persistent=False)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Return float32 [batch, F * stride, width] for a latent float32 [batch, D, F]."""
+        batch, _, n_frames = y.shape
+        noise = self.drawn(y).reshape(batch, n_frames * self.stride, -1)
+        out: Tensor = self.project(noise)
+        return out
+
+    @torch.no_grad()
+    def drawn(self, y: Tensor) -> Tensor:
+        """Return numbers of mean 0 and variance 1, evenly spread, float32 [batch, F, stride * n].
+
+        The bits of a frame's values, mixed and added up, are the frame's seed; the seed and the
+        place of a number in the frame, mixed, are the number.
+        """
+        bits = (y.float() + 0.0).view(torch.int32).long()  # + 0.0 makes −0 and 0 one number
+        dimension = torch.arange(1, y.shape[1] + 1, device=y.device)
+        seed = mixed(bits + GOLDEN * dimension[:, None]).sum(1)  # [batch, F]
+        unsigned = mixed(mixed(seed)[..., None] + GOLDEN * self.place)
+        return (unsigned.float() / 2.0**32 - 0.5) * math.sqrt(12.0)
+
+
+GOLDEN = 0x9E3779B9
+"""2^32 over the golden ratio: its multiples differ in all bits."""
+
+
+def mixed(h: Tensor) -> Tensor:
+    """Return the low 32 bits of int64 numbers, hashed: int64 0 … 2^32 − 1.
+
+    Source: Wellons 2018, "Prospecting for hash functions", lowbias32.
+    """
+    h = h & 0xFFFFFFFF
+    h = ((h ^ (h >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
+    h = ((h ^ (h >> 15)) * 0x846CA68B) & 0xFFFFFFFF
+    return h ^ (h >> 16)
 
 
 class Spectrum(nn.Module):

@@ -2,6 +2,7 @@
 
     x     ── Spectrum ── log-magnitude ──── blocks, ↓2, ↓2, ↓2 ── Linear ── y [batch, D, F]
     x_hat ── inverse  ── magnitude, phase ── blocks, ↑2, ↑2, ↑2 ── Linear ── y_hat
+                                             └─ noise, drawn from y_hat
 
 Both are non-causal with a finite reach, `ModelConfig.analysis_context_frames` and
 `synthesis_context_frames`; quantisation and coding are not here.
@@ -9,11 +10,13 @@ Both are non-causal with a finite reach, `ModelConfig.analysis_context_frames` a
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 from torch import Tensor, nn
 
 from hzc.model.config import ModelConfig
-from hzc.model.layers import ConvNeXtBlock, Downsample, Spectrum, Upsample
+from hzc.model.layers import ConvNeXtBlock, Downsample, NoiseInput, Spectrum, Upsample
 
 LOG_MAGNITUDE_FLOOR = 1e-4
 """Added to magnitudes before the logarithm: about −100 dB under a full-scale sine."""
@@ -67,13 +70,15 @@ class Synthesis(nn.Module):
             stages.append(Upsample(widths[level + 1], widths[level], config.strides[level]))
             stages.append(_blocks(config, widths[level], blocks[level]))
         self.stages = nn.Sequential(*stages)
+        self.noise = NoiseInput(config.n_noise, widths[0], prod(config.strides))
         self.norm = nn.LayerNorm(widths[0])
         self.head = nn.Linear(widths[0], 2 * config.n_bins)
         self.spectrum = Spectrum(config.n_fft, config.stft_hop)
 
     def forward(self, y: Tensor) -> Tensor:
         """Return the waveform; every frame of y becomes hop_length samples."""
-        h = self.stages(self.stem(y.transpose(1, 2)))  # [batch, time, width]
+        h = self.stages[:-1](self.stem(y.transpose(1, 2)))  # [batch, time, width]
+        h = self.stages[-1](h + self.noise(y))
         log_magnitude, phase = (
             self.head(self.norm(h)).float().chunk(2, dim=-1)
         )  # [batch, time, bin]

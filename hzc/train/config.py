@@ -99,6 +99,8 @@ class AdversaryConfig:
     n_channels: int = 16
     periods: tuple[int, ...] = ()
     """Periods of the discriminators of samples, all of them in every step: for a GPU."""
+    init_from: str | None = None
+    """Checkpoint of another run of this stage whose discriminators this one starts with."""
     segment_s: float = 0.75
     """How much of every crop the discriminators see."""
     weight: float = 1.0

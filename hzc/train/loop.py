@@ -153,13 +153,21 @@ class Trainer(ABC):
         self.ema.update(self.model, self.step)
         return config.lr * factor
 
-    def take(self, weights: Mapping[str, Tensor], path: Path) -> None:
+    def take(self, weights: Mapping[str, Tensor], path: Path, fresh: tuple[str, ...]) -> None:
         """Fill the model with weights from a file, and start the averages there.
+
+        Args:
+            weights: By name.
+            path: Where they are from.
+            fresh: Starts of the names of weights that stay as they are.
 
         Raises:
             TrainingError: they are those of another model.
         """
-        fill(self.model, weights, path, f"start from weights of model {self.config.model}")
+        self.fresh_parts = fresh
+        kept = {name: value for name, value in weights.items() if not name.startswith(fresh)}
+        own = {n: v for n, v in self.model.state_dict().items() if n.startswith(fresh)}
+        fill(self.model, kept | own, path, f"start from weights of model {self.config.model}")
         self.ema = Ema(self.model, self.config.optimiser.ema_decay)
 
     def progress(self, x: Tensor) -> dict[str, float]:

@@ -24,6 +24,8 @@ from hzc.train.loop import Stateful, Trainer
 from hzc.train.network import ContextNetwork, gaussian_kl_bits
 
 START_LOG_SIGMA = -1.2
+PRIOR = "prior."
+"""How the names of the prior's weights start."""
 
 
 @dataclass(frozen=True)
@@ -124,13 +126,10 @@ class RateDistortionTrainer(Trainer):
         """
         weights, own = starting_weights(path, self.config.device), self.model.state_dict()
         fresh = self.config.init_fresh
-        prior = ("prior.",)
-        if shapes(_part(weights, prior)) != shapes(_part(own, prior)):
-            fresh = tuple(dict.fromkeys(fresh + prior))
-        kept = {name: weights[name] for name in weights if not name.startswith(fresh)}
-        self.fresh_parts = fresh
-        self.take(kept | _part(own, fresh), path)
+        if _prior_shapes(weights) != _prior_shapes(own):
+            fresh = tuple(dict.fromkeys((*fresh, PRIOR)))
+        self.take(weights, path, fresh)
 
 
-def _part(weights: Mapping[str, Tensor], starts: tuple[str, ...]) -> dict[str, Tensor]:
-    return {name: value for name, value in weights.items() if name.startswith(starts)}
+def _prior_shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return shapes({name: value for name, value in weights.items() if name.startswith(PRIOR)})

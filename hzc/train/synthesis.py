@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from hzc.model.transforms import Analysis, Synthesis
 from hzc.quantize import STEP_INDEXES_PER_OCTAVE
 from hzc.train.adversary import Adversary, adversarial_loss, discriminator_loss, feature_loss
-from hzc.train.checkpoint import starting_weights
+from hzc.train.checkpoint import fill, load_checkpoint, starting_weights
 from hzc.train.config import TrainConfig
 from hzc.train.loop import Stateful, Trainer
 from hzc.train.optimiser import Optimiser, learning_rate_factor
@@ -72,8 +72,17 @@ class SynthesisTrainer(Trainer):
         )
 
     def start_from(self, path: Path) -> None:
-        """Take over the transforms and steps of an exported model."""
-        self.take(starting_weights(path, self.config.device), path)
+        """Take over the transforms and steps of an exported model, discriminators of a run.
+
+        Raises:
+            TrainingError: that run has none, or others.
+        """
+        config = self.config
+        self.take(starting_weights(path, config.device), path, config.init_fresh)
+        if config.adversary.init_from:
+            path = Path(config.adversary.init_from)
+            weights = load_checkpoint(path, config.device).get("adversary", {})
+            fill(self.adversary, weights, path, "start from a run with the same [adversary]")
 
     def parts(self) -> dict[str, Stateful]:
         """Return all that a checkpoint keeps."""

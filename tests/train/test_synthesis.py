@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 import hzc
 from hzc.errors import TrainingError
@@ -175,7 +177,8 @@ def test_train_step_without_discriminators_follows_the_distortion_alone(tmp_path
 
 def test_train_step_on_one_repeated_batch_lowers_distortion_and_features(tmp_path, stage, corpus):
     optimiser = OptimiserConfig(lr=2e-3, warmup_steps=1, decay_steps=1)
-    config = replace(stage, n_steps=100, optimiser=optimiser)
+    judges = replace(stage.adversary, windows_per_step=2, optimiser=optimiser)
+    config = replace(stage, n_steps=100, optimiser=optimiser, adversary=judges)
     trainer = SynthesisTrainer(config, tmp_path, corpus)
     batch = trainer.crops.batch()
     trainer.crops.batch = lambda: batch
@@ -240,6 +243,43 @@ def test_stages_do_not_take_each_others_runs(tmp_path, config, stage, corpus, fi
         RateDistortionTrainer(config, tmp_path / "b", corpus)
     with pytest.raises(TrainingError, match="stage was 'synthesis', is 'rate-distortion'"):
         load_averages(tmp_path / "b", config)
+
+
+def test_run_starts_from_a_model_without_a_part_where_that_may_start_fresh(
+    tmp_path, stage, base, corpus
+):
+    weights = load_file(base)
+    older = tmp_path / "older.safetensors"
+    del weights["synthesis.noise.project.weight"]
+    with safe_open(base, "np") as file:
+        save_file(weights, older, file.metadata())
+    config = replace(stage, init_from=str(older))
+    with pytest.raises(TrainingError, match=r"synthesis\.noise\.project\.weight for one"):
+        SynthesisTrainer(config, tmp_path / "refused", corpus)
+    config = replace(config, init_fresh=("synthesis.noise",))
+    trainer = SynthesisTrainer(config, tmp_path / "run", corpus)
+    assert trainer.fresh_parts == ("synthesis.noise",)
+    assert not trainer.model.synthesis.noise.project.weight.any()
+    head = torch.from_numpy(weights["synthesis.head.weight"]).float()
+    assert torch.equal(trainer.model.synthesis.head.weight, head)
+
+
+def test_run_starts_with_the_discriminators_of_another(tmp_path, stage, corpus):
+    first = SynthesisTrainer(replace(stage, n_steps=1), tmp_path / "first", corpus)
+    first.run()
+    adversary = replace(stage.adversary, init_from=str(first.checkpoint_path))
+    config = replace(stage, seed=5, adversary=adversary)
+    second = SynthesisTrainer(config, tmp_path / "second", corpus)
+    judges = {n for n in state(second) if n.startswith("adversary.")}
+    assert not judges & changed(state(first), state(second))
+    for part, other in (("adversary", replace(adversary, n_channels=5)), ("run", adversary)):
+        if part == "run":
+            without = torch.load(first.checkpoint_path, weights_only=True)
+            del without["adversary"]
+            torch.save(without, first.checkpoint_path)
+        with pytest.raises(TrainingError, match="do not fit the model") as caught:
+            SynthesisTrainer(replace(config, adversary=other), tmp_path / part, corpus)
+        assert caught.value.path == first.checkpoint_path
 
 
 @pytest.mark.parametrize("init_from", [None, "runs/base-rd/checkpoint.pt"])

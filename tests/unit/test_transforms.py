@@ -11,7 +11,7 @@ from torch import nn
 
 from hzc.errors import WeightsError
 from hzc.model.config import CONFIGS, ModelConfig
-from hzc.model.layers import ConvNeXtBlock, Downsample, Spectrum, Upsample
+from hzc.model.layers import ConvNeXtBlock, Downsample, NoiseInput, Spectrum, Upsample
 from hzc.model.transforms import MAX_LOG_MAGNITUDE, Analysis, Synthesis
 
 TINY = CONFIGS["tiny"]
@@ -44,7 +44,9 @@ def analysis(config):
 @pytest.fixture
 def synthesis(config):
     torch.manual_seed(2)
-    return Synthesis(config).eval()
+    synthesis = Synthesis(config).eval()
+    nn.init.normal_(synthesis.noise.project.weight, std=0.1)
+    return synthesis
 
 
 def n_parameters(module: nn.Module) -> int:
@@ -174,6 +176,71 @@ def test_block_at_the_start_is_close_to_the_identity():
     x = torch.randn(2, 20, 8)
     assert block(x).shape == x.shape
     assert 0.0 < (block(x) - x).abs().max() < 0.3
+
+
+# --- noise ----------------------------------------------------------------------------------
+
+
+def test_noise_of_a_new_network_is_silent(config):
+    torch.manual_seed(8)
+    synthesis = Synthesis(config)
+    assert not synthesis.noise(torch.randn(2, config.n_latent, 3)).any()
+
+
+def test_noise_is_white_and_of_unit_variance():
+    torch.manual_seed(9)
+    # Whole numbers of steps, as a decoder gets them.
+    y = 0.37 * torch.randint(-2, 3, (1, 32, 4_000)).float()
+    drawn = NoiseInput(16, 24, 8).drawn(y)[0]  # [frame, place]
+    assert drawn.shape == (4_000, 128)
+    assert abs(drawn.mean().item()) < 0.01
+    assert drawn.var().item() == pytest.approx(1.0, abs=0.01)
+    assert drawn.abs().max() <= 3.0**0.5
+    within = torch.corrcoef(drawn.T) - torch.eye(128)
+    # Of 8128 correlations of 4000 independent pairs the largest is about four over √4000.
+    assert within.abs().max() < 6.0 / 4_000**0.5
+    assert abs((drawn[1:] * drawn[:-1]).mean().item()) < 0.01
+
+
+def test_noise_follows_from_the_frame_alone():
+    torch.manual_seed(10)
+    noise, y = NoiseInput(16, 24, 8), torch.randn(2, 32, 9)
+    whole = noise.drawn(y)
+    assert torch.equal(noise.drawn(y[1:, :, 4:7])[0], whole[1, 4:7])
+    assert not torch.equal(whole[0], whole[1])
+
+
+def test_noise_changes_wholly_with_the_least_change_of_one_value():
+    torch.manual_seed(11)
+    noise, y = NoiseInput(64, 24, 8), torch.randn(1, 32, 5)
+    other = y.clone()
+    other[0, 17, 2] = torch.nextafter(y[0, 17, 2], torch.tensor(torch.inf))
+    before, after = noise.drawn(y)[0], noise.drawn(other)[0]
+    assert (before != after).any(dim=1).tolist() == [False, False, True, False, False]
+    assert abs((before[2] * after[2]).mean().item()) < 0.2
+
+
+def test_noise_of_zero_has_no_sign_and_values_have_places():
+    noise = NoiseInput(4, 6, 2)
+    assert torch.equal(noise.drawn(torch.zeros(1, 3, 1)), noise.drawn(-torch.zeros(1, 3, 1)))
+    one, two = torch.tensor([[[1.0], [2.0]]]), torch.tensor([[[2.0], [1.0]]])
+    assert not torch.equal(noise.drawn(one), noise.drawn(two))
+
+
+def test_noise_of_a_known_latent_is_the_same_on_every_machine():
+    drawn = NoiseInput(2, 6, 2).drawn(torch.tensor([[[0.5], [-1.25]]]))
+    # Worked out with Python's integers, which know no overflow.
+    assert drawn[0, 0].tolist() == pytest.approx(
+        [-0.0952347, -1.6571885, -1.5476203, 0.1907428], abs=1e-6
+    )
+
+
+def test_noise_has_no_gradient_to_the_latent_but_to_its_map(config):
+    noise = NoiseInput(config.n_noise, 6, 2)
+    y = torch.randn(1, config.n_latent, 2, requires_grad=True)
+    noise(y).sum().backward()
+    assert noise.project.weight.grad.abs().sum() > 0
+    assert y.grad is None
 
 
 # --- receptive fields -----------------------------------------------------------------------
