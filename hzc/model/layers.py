@@ -93,24 +93,24 @@ class NoiseInput(nn.Module):
         nn.init.zeros_(self.project.weight)
         self.register_buffer("place", torch.arange(stride * n_channels), persistent=False)
 
-    def forward(self, y: Tensor) -> Tensor:
+    def forward(self, y: Tensor, draw: int) -> Tensor:
         """Return float32 [batch, F * stride, width] for a latent float32 [batch, D, F]."""
         batch, _, n_frames = y.shape
-        noise = self.drawn(y).reshape(batch, n_frames * self.stride, -1)
+        noise = self.drawn(y, draw).reshape(batch, n_frames * self.stride, -1)
         out: Tensor = self.project(noise)
         return out
 
     @torch.no_grad()
-    def drawn(self, y: Tensor) -> Tensor:
+    def drawn(self, y: Tensor, draw: int = 0) -> Tensor:
         """Return numbers of mean 0 and variance 1, evenly spread, float32 [batch, F, stride * n].
 
         The bits of a frame's values, mixed and added up, are the frame's seed; the seed and the
-        place of a number in the frame, mixed, are the number.
+        place of a number in the frame, mixed, are the number. Another draw has other places.
         """
         bits = (y.float() + 0.0).view(torch.int32).long()  # + 0.0 makes −0 and 0 one number
         dimension = torch.arange(1, y.shape[1] + 1, device=y.device)
         seed = mixed(bits + GOLDEN * dimension[:, None]).sum(1)  # [batch, F]
-        unsigned = mixed(mixed(seed)[..., None] + GOLDEN * self.place)
+        unsigned = mixed(mixed(seed)[..., None] + GOLDEN * (self.place + draw * len(self.place)))
         return (unsigned.float() / 2.0**32 - 0.5) * math.sqrt(12.0)
 
 

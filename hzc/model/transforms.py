@@ -75,10 +75,15 @@ class Synthesis(nn.Module):
         self.head = nn.Linear(widths[0], 2 * config.n_bins)
         self.spectrum = Spectrum(config.n_fft, config.stft_hop)
 
-    def forward(self, y: Tensor) -> Tensor:
-        """Return the waveform; every frame of y becomes hop_length samples."""
+    def forward(self, y: Tensor, draw: int = 0) -> Tensor:
+        """Return the waveform; every frame of y becomes hop_length samples.
+
+        Args:
+            y: The latent.
+            draw: Which noise is drawn; decoders take the first.
+        """
         h = self.stages[:-1](self.stem(y.transpose(1, 2)))  # [batch, time, width]
-        h = self.stages[-1](h + self.noise(y))
+        h = self.stages[-1](h + self.noise(y, draw))
         log_magnitude, phase = (
             self.head(self.norm(h)).float().chunk(2, dim=-1)
         )  # [batch, time, bin]

@@ -131,12 +131,9 @@ class Trainer(ABC):
         """Return `n` of the values, or all, drawn from the crops' generator: its state is saved."""
         return [int(v) for v in self.crops.rng.permutation(values)[: min(n, len(values))]]
 
-    def measured(self, x: Tensor, x_hat: Tensor) -> Tensor:
-        """Return the distortion of x_hat [batch, sample] at some of the resolutions."""
-        config = self.config.distortion
-        windows = self.draw(config.windows, config.scales_per_step)
-        distance: Tensor = self.distance(x, x_hat, windows)
-        return distance
+    def scales(self) -> list[int]:
+        """Draw the resolutions that the distortion is measured at in one step."""
+        return self.draw(self.config.distortion.windows, self.config.distortion.scales_per_step)
 
     def update(self, norm: Tensor) -> float:
         """Apply the gradients, whose norm before clipping is given; return the learning rate.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import torch
 from torch import Tensor, nn
@@ -48,18 +49,31 @@ class SpectralDistance(nn.Module):
 
     def forward(self, x: Tensor, x_hat: Tensor, windows: list[int]) -> Tensor:
         """Return the mean distance over `windows`, natural-log units; x, x_hat [batch, sample]."""
-        total = x.new_zeros(())
+        return self.pairs([x, x_hat], windows)[0]
+
+    def pairs(self, signals: list[Tensor], windows: list[int]) -> Tensor:
+        """Return the distances of all pairs of signals, in the order of `itertools.combinations`.
+
+        Args:
+            signals: float32 [batch, sample] each.
+            windows: The resolutions to average over.
+
+        Returns:
+            float32 [pair], natural-log units.
+        """
+        total = signals[0].new_zeros(len(signals) * (len(signals) - 1) // 2)
         for size in windows:
-            both = self._magnitude(torch.cat([x, x_hat]), size)  # [2 batch, bin, time]
-            mel = both.transpose(1, 2) @ self.get_buffer(f"mel_{size}")
-            energy = torch.sqrt(both.square().sum(1))
-            for magnitude, weight in (
+            magnitude = self._magnitude(torch.cat(signals), size)  # [signals × batch, bin, time]
+            mel = magnitude.transpose(1, 2) @ self.get_buffer(f"mel_{size}")
+            energy = torch.sqrt(magnitude.square().sum(1))
+            for seen, weight in (
                 (mel, self.config.mel_weight),
-                (both, self.config.stft_weight),
+                (magnitude, self.config.stft_weight),
                 (energy, self.config.energy_weight),
             ):
-                target, estimate = torch.log(magnitude + MAGNITUDE_FLOOR).chunk(2)
-                total = total + weight * F.l1_loss(estimate, target)
+                logs = torch.log(seen + MAGNITUDE_FLOOR).chunk(len(signals))
+                apart = [F.l1_loss(a, b) for a, b in combinations(logs, 2)]
+                total = total + weight * torch.stack(apart)
         return total / len(windows)
 
     def _magnitude(self, x: Tensor, size: int) -> Tensor:

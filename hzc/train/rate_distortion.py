@@ -86,7 +86,7 @@ class RateDistortionTrainer(Trainer):
         x = self.batch()
         with self.autocast():
             outcome = self.forward(x)
-        distortion = self.measured(x, outcome.x_hat)
+        distortion = self.distance(x, outcome.x_hat, self.scales())
         lmbda = self.controller.lmbda
         loss = distortion + lmbda * outcome.bits_per_frame
         loss.backward()

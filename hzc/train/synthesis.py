@@ -2,7 +2,7 @@
 
     x ── g_a ── y ── rounded to steps ── y_hat ── g_s ── x_hat      (g_a, steps and prior frozen)
 
-    loss = w_D D(x, x_hat) + w_a adversarial + w_f features
+    loss = w_D (D(x, x_hat) − r D(x_hat, x_hat') / 2) + w_a adversarial + w_f features
 
 It starts from an exported model, of which everything but the synthesis transform stays as it is:
 no bit of any file changes, only its sound.
@@ -97,14 +97,15 @@ class SynthesisTrainer(Trainer):
         x = self.batch()
         windows = self.draw(config.adversary.windows, config.adversary.windows_per_step)
         with self.autocast():
-            x_hat = self.decode(self.model.latent(x, self._step_indexes(len(x)))).float()
-        distortion = self.measured(x, x_hat)
+            y_hat = self.model.latent(x, self._step_indexes(len(x)))
+            x_hat = self.decode(y_hat).float()
+        distortion, spread = self._compared(x, x_hat, y_hat)
         real, fake = self._segments(x, x_hat)
         judged = self._train_adversary(real, fake.detach(), windows)
         adversarial, features = self._judge(real, fake, windows)
         weights = config.adversary
         loss = (
-            weights.distance_weight * distortion
+            weights.distance_weight * (distortion - weights.repulsion * spread)
             + weights.weight * adversarial
             + weights.feature_weight * features
         )
@@ -116,12 +117,25 @@ class SynthesisTrainer(Trainer):
         return self.progress(x) | {
             "loss": loss.item(),
             "distortion": distortion.item(),
+            "spread": spread.item(),
             "adversarial": adversarial.item(),
             "features": features.item(),
             "discriminator": judged,
             "grad_norm": float(norm),
             "lr": lr,
         }
+
+    def _compared(self, x: Tensor, x_hat: Tensor, y_hat: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the distance of reconstructions to the recordings, and half that of each other.
+
+        Without repulsion there is one reconstruction, and the second figure is zero.
+        """
+        if not self.config.adversary.repulsion:
+            return self.distance(x, x_hat, self.scales()), x.new_zeros(())
+        with self.autocast():
+            other = self.decode(y_hat, 1).float()
+        first, second, apart = self.distance.pairs([x, x_hat, other], self.scales())
+        return (first + second) / 2.0, apart / 2.0
 
     def _train_adversary(self, real: Tensor, fake: Tensor, windows: list[int]) -> float:
         """Take one step of the discriminators; return their loss."""

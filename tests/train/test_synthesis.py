@@ -175,6 +175,26 @@ def test_train_step_without_discriminators_follows_the_distortion_alone(tmp_path
     assert row["adversarial"] == row["features"] == row["discriminator"] == 0.0
 
 
+def test_train_step_with_repulsion_drives_draws_of_the_noise_apart(tmp_path, stage, corpus):
+    optimiser = OptimiserConfig(lr=2e-3, warmup_steps=1, decay_steps=1)
+    spreads = {}
+    for repulsion in (0.01, 1.0):
+        adversary = AdversaryConfig(windows=(), repulsion=repulsion)
+        config = replace(
+            stage, n_steps=100, optimiser=optimiser, adversary=adversary,
+            init_fresh=("synthesis.noise",),
+        )  # fmt: skip
+        trainer = SynthesisTrainer(config, tmp_path / str(repulsion), corpus)
+        rows = [trainer.train_step() for _ in range(12)]
+        assert rows[0]["spread"] == 0.0  # the noise is not heard yet
+        assert rows[1]["spread"] > 0.0
+        row = rows[-1]
+        expected = 15.0 * (row["distortion"] - repulsion * row["spread"])
+        assert row["loss"] == pytest.approx(expected, rel=1e-4)
+        spreads[repulsion] = row["spread"]
+    assert spreads[1.0] > 1.5 * spreads[0.01], spreads
+
+
 def test_train_step_on_one_repeated_batch_lowers_distortion_and_features(tmp_path, stage, corpus):
     optimiser = OptimiserConfig(lr=2e-3, warmup_steps=1, decay_steps=1)
     judges = replace(stage.adversary, windows_per_step=2, optimiser=optimiser)
@@ -227,7 +247,7 @@ def test_run_logs_both_sides(tmp_path, stage, corpus):
     with (tmp_path / "log.csv").open(newline="", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
     assert list(row) == [
-        "step", "train_s", "audio_h", "loss", "distortion", "adversarial", "features",
+        "step", "train_s", "audio_h", "loss", "distortion", "spread", "adversarial", "features",
         "discriminator", "grad_norm", "lr",
     ]  # fmt: skip
 

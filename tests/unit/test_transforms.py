@@ -184,7 +184,7 @@ def test_block_at_the_start_is_close_to_the_identity():
 def test_noise_of_a_new_network_is_silent(config):
     torch.manual_seed(8)
     synthesis = Synthesis(config)
-    assert not synthesis.noise(torch.randn(2, config.n_latent, 3)).any()
+    assert not synthesis.noise(torch.randn(2, config.n_latent, 3), 0).any()
 
 
 def test_noise_is_white_and_of_unit_variance():
@@ -220,6 +220,15 @@ def test_noise_changes_wholly_with_the_least_change_of_one_value():
     assert abs((before[2] * after[2]).mean().item()) < 0.2
 
 
+def test_noise_of_another_draw_is_another():
+    torch.manual_seed(12)
+    noise, y = NoiseInput(16, 24, 8), torch.randn(1, 32, 400)
+    first, second = noise.drawn(y), noise.drawn(y, 1)
+    assert torch.equal(first, noise.drawn(y, 0))
+    assert abs((first * second).mean().item()) < 0.02
+    assert second.var().item() == pytest.approx(1.0, abs=0.02)
+
+
 def test_noise_of_zero_has_no_sign_and_values_have_places():
     noise = NoiseInput(4, 6, 2)
     assert torch.equal(noise.drawn(torch.zeros(1, 3, 1)), noise.drawn(-torch.zeros(1, 3, 1)))
@@ -238,7 +247,7 @@ def test_noise_of_a_known_latent_is_the_same_on_every_machine():
 def test_noise_has_no_gradient_to_the_latent_but_to_its_map(config):
     noise = NoiseInput(config.n_noise, 6, 2)
     y = torch.randn(1, config.n_latent, 2, requires_grad=True)
-    noise(y).sum().backward()
+    noise(y, 0).sum().backward()
     assert noise.project.weight.grad.abs().sum() > 0
     assert y.grad is None
 
