@@ -19,7 +19,13 @@ from hzc.model.config import ModelConfig
 from hzc.model.layers import ConvNeXtBlock, Downsample, NoiseInput, Spectrum, Upsample
 
 LOG_MAGNITUDE_FLOOR = 1e-4
-"""Added to magnitudes before the logarithm: about −100 dB under a full-scale sine."""
+"""Added to magnitudes before the logarithm: 128 dB under a full-scale sine."""
+
+SPECTRUM_RANGE = 1.5e-4
+"""Added as well, times the greatest magnitude of the frame: what lies 76 dB under it is not heard.
+
+Noise gates leave bands of a loud frame empty. Without this the logarithms there were far below any
+that recordings have, and vowels broke off (training/LOG.md)."""
 
 MAX_LOG_MAGNITUDE = 7.0
 """Cap on the head's log-magnitude: a full-scale sine has log(n_fft / 4) = 5.5."""
@@ -51,7 +57,8 @@ class Analysis(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the latent; the number of samples must be a multiple of the hop length."""
         magnitude = self.spectrum(x).abs()  # [batch, time, bin]
-        h = self.stem(torch.log(magnitude + LOG_MAGNITUDE_FLOOR))  # [batch, time, width]
+        floor = LOG_MAGNITUDE_FLOOR + SPECTRUM_RANGE * magnitude.amax(2, keepdim=True)
+        h = self.stem(torch.log(magnitude + floor))  # [batch, time, width]
         h = self.norm(self.stages(h))  # [batch, F, width]
         y: Tensor = self.head(h).float()
         return y.transpose(1, 2)  # [batch, D, F]

@@ -107,11 +107,10 @@ class AdversaryConfig:
     feature_weight: float = 2.0
     distance_weight: float = 15.0
     repulsion: float = 0.0
-    """Share of the distance between two reconstructions of one latent, with different noise, that
-    is taken off their distance to the recording. 1 makes it the energy score, which is least where
-    they differ from each other as recordings do, not where both are their median.
-
-    Source: Gritsenko et al. 2020, "A Spectral Energy Distance for Parallel Speech Synthesis"."""
+    """Share of the spread that is taken off the distance: 0 trains on one draw of the noise, 1 on the
+    energy score of two, see `SpectralDistance.with_spread`."""
+    repulsion_hz: float = 0.0
+    """Where the spread begins to count."""
     optimiser: OptimiserConfig = field(default_factory=lambda: ADVERSARY_OPTIMISER)
 
 
@@ -242,6 +241,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "AdversaryConfig.feature_weight": (0.0, 1e9),
     "AdversaryConfig.distance_weight": (0.0, 1e9),
     "AdversaryConfig.repulsion": (0.0, 1.0),
+    "AdversaryConfig.repulsion_hz": (0.0, 1e6),
     "PriorConfig.n_steps": (1, _MANY),
     "PriorConfig.batch_frames": (1, _MANY),
     "PriorConfig.hidden": (1, 2**20),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,17 @@ def mel_filters(n_bins: int, n_mels: int, sample_rate_hz: int) -> Tensor:
     return filters / filters.sum(0)
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """One view of several signals at one resolution."""
+
+    logs: tuple[Tensor, ...]
+    """Per signal: logarithms of magnitudes, [batch, time, band]."""
+    weight: float
+    bands_hz: Tensor
+    """Mean frequency of the bands; 0 for the whole."""
+
+
 class SpectralDistance(nn.Module):
     """Mean absolute difference of log mel bands, bins and frame energies over several windows.
 
@@ -45,40 +57,69 @@ class SpectralDistance(nn.Module):
             self.register_buffer(f"window_{size}", torch.hann_window(size), persistent=False)
             n_mels = max(10, min(128, size // 8))
             filters = mel_filters(size // 2 + 1, n_mels, sample_rate_hz)
+            bins_hz = torch.linspace(0.0, sample_rate_hz / 2, size // 2 + 1)
             self.register_buffer(f"mel_{size}", filters, persistent=False)
+            self.register_buffer(f"bins_hz_{size}", bins_hz, persistent=False)
+            self.register_buffer(f"mels_hz_{size}", bins_hz @ filters, persistent=False)
 
     def forward(self, x: Tensor, x_hat: Tensor, windows: list[int]) -> Tensor:
         """Return the mean distance over `windows`, natural-log units; x, x_hat [batch, sample]."""
-        return self.pairs([x, x_hat], windows)[0]
-
-    def pairs(self, signals: list[Tensor], windows: list[int]) -> Tensor:
-        """Return the distances of all pairs of signals, in the order of `itertools.combinations`.
-
-        Args:
-            signals: float32 [batch, sample] each.
-            windows: The resolutions to average over.
-
-        Returns:
-            float32 [pair], natural-log units.
-        """
-        total = signals[0].new_zeros(len(signals) * (len(signals) - 1) // 2)
-        for size in windows:
-            magnitude = self._magnitude(torch.cat(signals), size)  # [signals × batch, bin, time]
-            mel = magnitude.transpose(1, 2) @ self.get_buffer(f"mel_{size}")
-            energy = torch.sqrt(magnitude.square().sum(1))
-            for seen, weight in (
-                (mel, self.config.mel_weight),
-                (magnitude, self.config.stft_weight),
-                (energy, self.config.energy_weight),
-            ):
-                logs = torch.log(seen + MAGNITUDE_FLOOR).chunk(len(signals))
-                apart = [F.l1_loss(a, b) for a, b in combinations(logs, 2)]
-                total = total + weight * torch.stack(apart)
+        total = x.new_zeros(())
+        for seen in self._seen([x, x_hat], windows):
+            target, estimate = seen.logs
+            total = total + seen.weight * F.l1_loss(estimate, target)
         return total / len(windows)
 
+    def with_spread(
+        self, x: Tensor, draws: tuple[Tensor, Tensor], windows: list[int], lowest_hz: float
+    ) -> tuple[Tensor, Tensor]:
+        """Return the distance of two draws to x, and half that between them above a frequency.
+
+        Their difference is the energy score, whose minimum is the distribution of x, there; below,
+        the median. Source: Gritsenko et al. 2020, "A Spectral Energy Distance for Parallel Speech
+        Synthesis", equation 4.
+
+        Args:
+            x: Recordings, float32 [batch, sample].
+            draws: Reconstructions of one latent with different noise, like x.
+            windows: The resolutions to average over.
+            lowest_hz: Where the spread begins to count.
+
+        Returns:
+            Both in natural-log units, means over all bins, zero below in the spread.
+        """
+        distance, spread = x.new_zeros(()), x.new_zeros(())
+        for seen in self._seen([x, *draws], windows):
+            target, one, two = seen.logs
+            apart = (one - two).abs() * (seen.bands_hz >= lowest_hz)
+            distance = (
+                distance + seen.weight * (F.l1_loss(one, target) + F.l1_loss(two, target)) / 2
+            )
+            spread = spread + seen.weight * apart.mean() / 2
+        return distance / len(windows), spread / len(windows)
+
+    def _seen(self, signals: list[Tensor], windows: list[int]) -> Iterator[_Seen]:
+        """Yield what is compared at every resolution."""
+        for size in windows:
+            magnitude = self._magnitude(torch.cat(signals), size)
+            mel = magnitude @ self.get_buffer(f"mel_{size}")
+            energy = torch.sqrt(magnitude.square().sum(2, keepdim=True))
+            bins_hz, mels_hz = (
+                self.get_buffer(f"bins_hz_{size}"),
+                self.get_buffer(f"mels_hz_{size}"),
+            )
+            for values, weight, bands_hz in (
+                (mel, self.config.mel_weight, mels_hz),
+                (magnitude, self.config.stft_weight, bins_hz),
+                (energy, self.config.energy_weight, bins_hz[:1]),
+            ):
+                logs = torch.log(values + MAGNITUDE_FLOOR).chunk(len(signals))
+                yield _Seen(logs, weight, bands_hz)
+
     def _magnitude(self, x: Tensor, size: int) -> Tensor:
-        """Magnitudes [batch, bin, time] in units of a full-scale sine."""
+        """Magnitudes [batch, time, bin] in units of a full-scale sine."""
         window = self.get_buffer(f"window_{size}")
         spectrum = torch.stft(x, size, size // 4, window=window, return_complex=True)
         power = spectrum.real.square() + spectrum.imag.square()
-        return torch.sqrt(power + 1e-12) * (2.0 / float(window.sum()))
+        magnitude = torch.sqrt(power + 1e-12) * (2.0 / float(window.sum()))
+        return magnitude.transpose(1, 2)

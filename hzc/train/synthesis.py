@@ -2,7 +2,7 @@
 
     x ── g_a ── y ── rounded to steps ── y_hat ── g_s ── x_hat      (g_a, steps and prior frozen)
 
-    loss = w_D (D(x, x_hat) − r D(x_hat, x_hat') / 2) + w_a adversarial + w_f features
+    loss = w_D (D(x, x_hat) − r spread) + w_a adversarial + w_f features
 
 It starts from an exported model, of which everything but the synthesis transform stays as it is:
 no bit of any file changes, only its sound.
@@ -126,16 +126,14 @@ class SynthesisTrainer(Trainer):
         }
 
     def _compared(self, x: Tensor, x_hat: Tensor, y_hat: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the distance of reconstructions to the recordings, and half that of each other.
-
-        Without repulsion there is one reconstruction, and the second figure is zero.
-        """
-        if not self.config.adversary.repulsion:
+        """Return the distance of reconstructions to the recordings, and their spread."""
+        config = self.config.adversary
+        if not config.repulsion:
             return self.distance(x, x_hat, self.scales()), x.new_zeros(())
         with self.autocast():
             other = self.decode(y_hat, 1).float()
-        first, second, apart = self.distance.pairs([x, x_hat, other], self.scales())
-        return (first + second) / 2.0, apart / 2.0
+        draws = (x_hat, other)
+        return self.distance.with_spread(x, draws, self.scales(), config.repulsion_hz)
 
     def _train_adversary(self, real: Tensor, fake: Tensor, windows: list[int]) -> float:
         """Take one step of the discriminators; return their loss."""

@@ -97,12 +97,14 @@ def test_stress_measures_every_hard_case_and_noise_costs_words(folder: Path) -> 
     other = "p225_003.flac"
     shutil.copy(ROOT / "demo" / "samples" / other, folder)
     rows = {row[0]: row[1:] for row in rows_of(run("hzc-stress", folder))}
-    assert len(rows) == 9
+    assert len(rows) == 10
     assert all(len(cells) == 6 and 0.2 < float(cells[0]) < 2.0 for cells in rows.values())
     before = [float(rows[f"pink noise, SNR {snr} dB"][4]) for snr in (20, 10, 0)]
     assert 1.0 > before[0] > before[1] > before[2]
     assert rows["clean"][4] == "1.000"
     assert float(rows["clean"][5]) == pytest.approx(float(rows["clean"][2]), abs=1e-3)
+    gated = rows["noise gate: bins 40 dB under the peak emptied"]
+    assert float(gated[5]) > 0.95 * float(rows["clean"][5])
     pause = float(rows["as long a pause of silence after it"][0])
     assert pause < 0.65 * float(rows["clean"][0])
     assert rows["music: chords, no speech"][4:] == ["–", "–"]

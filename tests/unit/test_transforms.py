@@ -145,6 +145,23 @@ def test_analysis_of_constant_input_is_finite(analysis, config, value):
 
 
 @torch.inference_mode()
+def test_analysis_does_not_hear_what_lies_far_under_a_tone(analysis, config):
+    """Else the empty bands that a noise gate leaves are unlike any recording."""
+    n = 6 * config.hop_length
+    tone = 0.3 * torch.sin(torch.arange(n) * 2.0 * torch.pi * 8 / config.n_fft)[None]
+    noise = torch.randn(1, n)
+    empty = analysis(tone)
+
+    def change(level_db: float) -> float:
+        return (analysis(tone + 10.0 ** (level_db / 20.0) * noise) - empty).abs().max().item()
+
+    assert change(-120.0) < 0.05 * change(-40.0)
+    silence = torch.zeros(1, n)
+    faint = analysis(silence + 1e-4 * noise) - analysis(silence)
+    assert faint.abs().max() > change(-80.0)
+
+
+@torch.inference_mode()
 def test_synthesis_of_huge_latents_is_finite(synthesis, config):
     assert synthesis(1e6 * torch.randn(1, config.n_latent, 4)).isfinite().all()
 
