@@ -145,7 +145,7 @@ def write_tiny_model() -> Callable[..., Path]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
         synthesis = Synthesis(config)
-        torch.nn.init.normal_(synthesis.noise.project.weight, std=0.1)
+        torch.nn.init.normal_(synthesis.noise_head.weight, std=0.1)
         networks = {"analysis": Analysis(config), "synthesis": synthesis}
     weights = {
         f"{part}.{name}": value.half().numpy()

@@ -24,8 +24,6 @@ class ModelConfig:
     synthesis_blocks: tuple[int, ...]
     strides: tuple[int, ...] = (2, 2, 2)
     n_latent: int = 32
-    n_noise: int = 64
-    """Numbers drawn for every frame of the synthesis transform's spectrogram."""
     sample_rate_hz: int = 16_000
     n_fft: int = 1_000
     stft_hop: int = 250

@@ -72,50 +72,32 @@ class Upsample(nn.Module):
         return out.reshape(batch, time * self.stride, -1)
 
 
-class NoiseInput(nn.Module):
-    """Noise drawn from the latent itself: something to make hiss of that costs no bits.
-
-    The same latent frame has the same noise everywhere, so a window of a recording has the noise of
-    the whole, and nothing has to be counted or stored. The numbers are integers until the last
-    step: every machine draws the same.
-    """
-
-    place: Tensor
-
-    def __init__(self, n_channels: int, width: int, stride: int) -> None:
-        """Map `n_channels` numbers, new ones `stride` times a frame, to `width` channels.
-
-        The map starts at zero: a trained network that gets this input is at first what it was.
-        """
-        super().__init__()
-        self.stride = stride
-        self.project = nn.Linear(n_channels, width, bias=False)
-        nn.init.zeros_(self.project.weight)
-        self.register_buffer("place", torch.arange(stride * n_channels), persistent=False)
-
-    def forward(self, y: Tensor, draw: int) -> Tensor:
-        """Return float32 [batch, F * stride, width] for a latent float32 [batch, D, F]."""
-        batch, _, n_frames = y.shape
-        noise = self.drawn(y, draw).reshape(batch, n_frames * self.stride, -1)
-        out: Tensor = self.project(noise)
-        return out
-
-    @torch.no_grad()
-    def drawn(self, y: Tensor, draw: int = 0) -> Tensor:
-        """Return numbers of mean 0 and variance 1, evenly spread, float32 [batch, F, stride * n].
-
-        The bits of a frame's values, mixed and added up, are the frame's seed; the seed and the
-        place of a number in the frame, mixed, are the number. Another draw has other places.
-        """
-        bits = (y.float() + 0.0).view(torch.int32).long()  # + 0.0 makes −0 and 0 one number
-        dimension = torch.arange(1, y.shape[1] + 1, device=y.device)
-        seed = mixed(bits + GOLDEN * dimension[:, None]).sum(1)  # [batch, F]
-        unsigned = mixed(mixed(seed)[..., None] + GOLDEN * (self.place + draw * len(self.place)))
-        return (unsigned.float() / 2.0**32 - 0.5) * math.sqrt(12.0)
-
-
 GOLDEN = 0x9E3779B9
 """2^32 over the golden ratio: its multiples differ in all bits."""
+
+
+def white_noise(y: Tensor, n_samples: int, draw: int = 0) -> Tensor:
+    """Return noise that follows from a latent alone: something to make hiss of that costs no bits.
+
+    The same frame has the same noise everywhere, so a window of a recording has the noise of the
+    whole, and nothing has to be counted or stored. The bits of a frame's values, mixed and added
+    up, are its seed; the seed and the place of a sample in the frame, mixed, are the sample. All
+    this is integer arithmetic: every machine draws the same.
+
+    Args:
+        y: Latent, float32 [batch, D, F].
+        n_samples: How many for every frame.
+        draw: Another number gives other noise.
+
+    Returns:
+        float32 [batch, F * n_samples] of mean 0 and variance 1, evenly spread.
+    """
+    bits = (y.detach().float() + 0.0).view(torch.int32).long()  # + 0.0 makes −0 and 0 one number
+    dimension = torch.arange(1, y.shape[1] + 1, device=y.device)
+    place = torch.arange(draw * n_samples, (draw + 1) * n_samples, device=y.device)
+    seed = mixed(mixed(bits + GOLDEN * dimension[:, None]).sum(1))  # [batch, F]
+    unsigned = mixed(seed[..., None] + GOLDEN * place).reshape(len(y), -1)
+    return (unsigned.float() / 2.0**32 - 0.5) * math.sqrt(12.0)
 
 
 def mixed(h: Tensor) -> Tensor:

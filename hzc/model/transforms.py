@@ -2,7 +2,7 @@
 
     x     ── Spectrum ── log-magnitude ──── blocks, ↓2, ↓2, ↓2 ── Linear ── y [batch, D, F]
     x_hat ── inverse  ── magnitude, phase ── blocks, ↑2, ↑2, ↑2 ── Linear ── y_hat
-                                             └─ noise, drawn from y_hat
+                         gain of noise ───────┘
 
 Both are non-causal with a finite reach, `ModelConfig.analysis_context_frames` and
 `synthesis_context_frames`; quantisation and coding are not here.
@@ -10,13 +10,11 @@ Both are non-causal with a finite reach, `ModelConfig.analysis_context_frames` a
 
 from __future__ import annotations
 
-from math import prod
-
 import torch
 from torch import Tensor, nn
 
 from hzc.model.config import ModelConfig
-from hzc.model.layers import ConvNeXtBlock, Downsample, NoiseInput, Spectrum, Upsample
+from hzc.model.layers import ConvNeXtBlock, Downsample, Spectrum, Upsample, white_noise
 
 LOG_MAGNITUDE_FLOOR = 1e-4
 """Added to magnitudes before the logarithm: 128 dB under a full-scale sine."""
@@ -29,6 +27,12 @@ that recordings have, and vowels broke off (training/LOG.md)."""
 
 MAX_LOG_MAGNITUDE = 7.0
 """Cap on the head's log-magnitude: a full-scale sine has log(n_fft / 4) = 5.5."""
+
+START_LOG_NOISE = -5.0
+"""Of a fresh network: noise 43 dB under full scale, before training moves it."""
+
+MAX_LOG_NOISE = 0.0
+"""Cap on the gain of white noise, whose RMS is that of full scale."""
 
 
 def _blocks(config: ModelConfig, width: int, n_blocks: int) -> nn.Sequential:
@@ -77,9 +81,12 @@ class Synthesis(nn.Module):
             stages.append(Upsample(widths[level + 1], widths[level], config.strides[level]))
             stages.append(_blocks(config, widths[level], blocks[level]))
         self.stages = nn.Sequential(*stages)
-        self.noise = NoiseInput(config.n_noise, widths[0], prod(config.strides))
         self.norm = nn.LayerNorm(widths[0])
         self.head = nn.Linear(widths[0], 2 * config.n_bins)
+        self.noise_head = nn.Linear(widths[0], config.n_bins)
+        nn.init.zeros_(self.noise_head.weight)
+        nn.init.constant_(self.noise_head.bias, START_LOG_NOISE)
+        self.hop_length = config.hop_length
         self.spectrum = Spectrum(config.n_fft, config.stft_hop)
 
     def forward(self, y: Tensor, draw: int = 0) -> Tensor:
@@ -87,12 +94,11 @@ class Synthesis(nn.Module):
 
         Args:
             y: The latent.
-            draw: Which noise is drawn; decoders take the first.
+            draw: Which noise is drawn; decoders take the first, number 0.
         """
-        h = self.stages[:-1](self.stem(y.transpose(1, 2)))  # [batch, time, width]
-        h = self.stages[-1](h + self.noise(y, draw))
-        log_magnitude, phase = (
-            self.head(self.norm(h)).float().chunk(2, dim=-1)
-        )  # [batch, time, bin]
-        magnitude = torch.exp(log_magnitude.clamp(max=MAX_LOG_MAGNITUDE))
-        return self.spectrum.inverse(torch.polar(magnitude, phase))  # [batch, sample]
+        h = self.norm(self.stages(self.stem(y.transpose(1, 2))))  # [batch, time, width]
+        log_magnitude, phase = self.head(h).float().chunk(2, dim=-1)  # [batch, time, bin]
+        tonal = torch.polar(torch.exp(log_magnitude.clamp(max=MAX_LOG_MAGNITUDE)), phase)
+        log_gain = self.noise_head(h).float().clamp(max=MAX_LOG_NOISE)
+        noise = self.spectrum(white_noise(y, self.hop_length, draw)) * torch.exp(log_gain)
+        return self.spectrum.inverse(tonal + noise)  # [batch, sample]

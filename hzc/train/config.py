@@ -107,8 +107,8 @@ class AdversaryConfig:
     feature_weight: float = 2.0
     distance_weight: float = 15.0
     repulsion: float = 0.0
-    """Share of the spread that is taken off the distance: 0 trains on one draw of the noise, 1 on the
-    energy score of two, see `SpectralDistance.with_spread`."""
+    """Share of the spread that is taken off the distance: 0 trains on one draw of the noise, 1 on
+    the energy score of two, see `SpectralDistance.with_spread`."""
     repulsion_hz: float = 0.0
     """Where the spread begins to count."""
     optimiser: OptimiserConfig = field(default_factory=lambda: ADVERSARY_OPTIMISER)

@@ -154,7 +154,7 @@ def test_run_windowed_tiny_analysis_equals_the_whole(n_frames, core_frames):
 def test_run_windowed_tiny_synthesis_equals_the_whole(n_frames, core_frames):
     torch.manual_seed(0)
     synthesis = Synthesis(TINY).eval()
-    torch.nn.init.normal_(synthesis.noise.project.weight, std=0.1)
+    torch.nn.init.normal_(synthesis.noise_head.weight, std=0.1)
 
     @torch.inference_mode()
     def transform(y: np.ndarray) -> np.ndarray:
