@@ -89,16 +89,20 @@ class Synthesis(nn.Module):
         self.hop_length = config.hop_length
         self.spectrum = Spectrum(config.n_fft, config.stft_hop)
 
-    def forward(self, y: Tensor, draw: int = 0) -> Tensor:
+    def forward(self, y: Tensor, n_draws: int = 1) -> Tensor:
         """Return the waveform; every frame of y becomes hop_length samples.
 
         Args:
             y: The latent.
-            draw: Which noise is drawn; decoders take the first, number 0.
+            n_draws: How often, each time with other noise; decoders take the first.
+
+        Returns:
+            float32 [n_draws * batch, F * hop_length], draw by draw.
         """
         h = self.norm(self.stages(self.stem(y.transpose(1, 2))))  # [batch, time, width]
         log_magnitude, phase = self.head(h).float().chunk(2, dim=-1)  # [batch, time, bin]
         tonal = torch.polar(torch.exp(log_magnitude.clamp(max=MAX_LOG_MAGNITUDE)), phase)
-        log_gain = self.noise_head(h).float().clamp(max=MAX_LOG_NOISE)
-        noise = self.spectrum(white_noise(y, self.hop_length, draw)) * torch.exp(log_gain)
-        return self.spectrum.inverse(tonal + noise)  # [batch, sample]
+        gain = torch.exp(self.noise_head(h).float().clamp(max=MAX_LOG_NOISE))
+        noises = (white_noise(y, self.hop_length, draw) for draw in range(n_draws))
+        spectra = [tonal + gain * self.spectrum(noise) for noise in noises]
+        return self.spectrum.inverse(torch.cat(spectra))

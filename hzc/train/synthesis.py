@@ -98,8 +98,9 @@ class SynthesisTrainer(Trainer):
         windows = self.draw(config.adversary.windows, config.adversary.windows_per_step)
         with self.autocast():
             y_hat = self.model.latent(x, self._step_indexes(len(x)))
-            x_hat = self.decode(y_hat).float()
-        distortion, spread = self._compared(x, x_hat, y_hat)
+            draws = self.decode(y_hat, 2 if config.adversary.repulsion else 1).split(len(x))
+        distortion, spread = self._compared(x, draws)
+        x_hat = draws[0]
         real, fake = self._segments(x, x_hat)
         judged = self._train_adversary(real, fake.detach(), windows)
         adversarial, features = self._judge(real, fake, windows)
@@ -125,15 +126,12 @@ class SynthesisTrainer(Trainer):
             "lr": lr,
         }
 
-    def _compared(self, x: Tensor, x_hat: Tensor, y_hat: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the distance of reconstructions to the recordings, and their spread."""
-        config = self.config.adversary
-        if not config.repulsion:
-            return self.distance(x, x_hat, self.scales()), x.new_zeros(())
-        with self.autocast():
-            other = self.decode(y_hat, 1).float()
-        draws = (x_hat, other)
-        return self.distance.with_spread(x, draws, self.scales(), config.repulsion_hz)
+    def _compared(self, x: Tensor, draws: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Return the distance of reconstructions to the recordings, and their spread, if any."""
+        if len(draws) == 1:
+            return self.distance(x, draws[0], self.scales()), x.new_zeros(())
+        lowest_hz = self.config.adversary.repulsion_hz
+        return self.distance.with_spread(x, (draws[0], draws[1]), self.scales(), lowest_hz)
 
     def _train_adversary(self, real: Tensor, fake: Tensor, windows: list[int]) -> float:
         """Take one step of the discriminators; return their loss."""

