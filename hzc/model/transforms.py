@@ -28,8 +28,8 @@ that recordings have, and vowels broke off (training/LOG.md)."""
 MAX_LOG_MAGNITUDE = 7.0
 """Cap on the head's log-magnitude: a full-scale sine has log(n_fft / 4) = 5.5."""
 
-START_LOG_NOISE = -5.0
-"""Of a fresh network: noise 43 dB under full scale, before training moves it."""
+START_LOG_NOISE = -8.0
+"""Of a fresh network: noise 69 dB under full scale, hardly heard before training moves it."""
 
 MAX_LOG_NOISE = 0.0
 """Cap on the gain of white noise, whose RMS is that of full scale."""

@@ -176,7 +176,7 @@ def test_train_step_without_discriminators_follows_the_distortion_alone(tmp_path
 
 
 def test_train_step_with_repulsion_drives_draws_of_the_noise_apart(tmp_path, stage, corpus):
-    optimiser = OptimiserConfig(lr=2e-3, warmup_steps=1, decay_steps=1)
+    optimiser = OptimiserConfig(lr=2e-2, warmup_steps=1, decay_steps=1)
     spreads = {}
     for repulsion in (0.01, 1.0):
         adversary = AdversaryConfig(windows=(), repulsion=repulsion)
