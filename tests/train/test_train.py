@@ -512,6 +512,35 @@ def test_distance_between_two_resolutions_is_their_mean(config):
     assert float(distance(x, 0.5 * x, [256, 512])) == pytest.approx(sum(parts) / 2, rel=1e-5)
 
 
+def test_spread_is_half_the_distance_of_the_draws_and_none_for_equal_ones(config):
+    torch.manual_seed(1)
+    distance = SpectralDistance(config.distortion, RATE_HZ)
+    x, one, two = (0.1 * torch.randn(2, 4_000) for _ in range(3))
+    windows = [256, 512]
+    to_x, spread = distance.with_spread(x, (one, two), windows, 0.0)
+    expected = (distance(x, one, windows) + distance(x, two, windows)) / 2.0
+    assert to_x.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert spread.item() == pytest.approx(distance(one, two, windows).item() / 2.0, rel=1e-5)
+    assert distance.with_spread(x, (one, one), windows, 0.0)[1].item() == 0.0
+
+
+def test_spread_counts_from_a_frequency_on(config):
+    torch.manual_seed(2)
+    distance = SpectralDistance(config.distortion, RATE_HZ)
+    time_s = torch.arange(48_000) / RATE_HZ
+    one = 0.01 * torch.randn(1, 48_000)
+    low = one + 0.3 * torch.sin(2.0 * torch.pi * 1_000.0 * time_s)
+    high = one + 0.3 * torch.sin(2.0 * torch.pi * 6_000.0 * time_s)
+
+    def spread(two: torch.Tensor, lowest_hz: float) -> float:
+        return distance.with_spread(one, (one, two), [512], lowest_hz)[1].item()
+
+    assert spread(low, 4_000.0) < 0.2 * spread(high, 4_000.0)
+    # The energy of whole frames counts from 0 Hz only.
+    assert 0.0 < spread(high, 4_000.0) < spread(high, 100.0) < spread(high, 0.0)
+    assert spread(low, 9_000.0) == spread(high, 9_000.0) == 0.0
+
+
 @pytest.mark.parametrize(("n_bins", "n_mels"), [(65, 16), (65, 60), (1_025, 128)])
 def test_mel_filters_have_weights_that_sum_to_one(n_bins, n_mels):
     filters = mel_filters(n_bins, n_mels, RATE_HZ)
