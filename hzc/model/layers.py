@@ -95,12 +95,12 @@ def white_noise(y: Tensor, n_samples: int, draw: int = 0) -> Tensor:
     bits = (y.detach().float() + 0.0).view(torch.int32).long()  # + 0.0 makes −0 and 0 one number
     dimension = torch.arange(1, y.shape[1] + 1, device=y.device)
     place = torch.arange(draw * n_samples, (draw + 1) * n_samples, device=y.device)
-    seed = mixed(mixed(bits + GOLDEN * dimension[:, None]).sum(1))  # [batch, F]
-    unsigned = mixed(seed[..., None] + GOLDEN * place).reshape(len(y), -1)
+    seed = hashed(hashed(bits + GOLDEN * dimension[:, None]).sum(1))  # [batch, F]
+    unsigned = hashed(seed[..., None] + GOLDEN * place).reshape(len(y), -1)
     return (unsigned.float() / 2.0**32 - 0.5) * math.sqrt(12.0)
 
 
-def mixed(h: Tensor) -> Tensor:
+def hashed(h: Tensor) -> Tensor:
     """Return the low 32 bits of int64 numbers, hashed: int64 0 … 2^32 − 1.
 
     Source: Wellons 2018, "Prospecting for hash functions", lowbias32.

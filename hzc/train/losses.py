@@ -92,9 +92,8 @@ class SpectralDistance(nn.Module):
         for seen in self._seen([x, *draws], windows):
             target, one, two = seen.logs
             apart = (one - two).abs() * (seen.bands_hz >= lowest_hz)
-            distance = (
-                distance + seen.weight * (F.l1_loss(one, target) + F.l1_loss(two, target)) / 2
-            )
+            to_target = F.l1_loss(one, target) + F.l1_loss(two, target)
+            distance = distance + seen.weight * to_target / 2
             spread = spread + seen.weight * apart.mean() / 2
         return distance / len(windows), spread / len(windows)
 
@@ -104,10 +103,8 @@ class SpectralDistance(nn.Module):
             magnitude = self._magnitude(torch.cat(signals), size)
             mel = magnitude @ self.get_buffer(f"mel_{size}")
             energy = torch.sqrt(magnitude.square().sum(2, keepdim=True))
-            bins_hz, mels_hz = (
-                self.get_buffer(f"bins_hz_{size}"),
-                self.get_buffer(f"mels_hz_{size}"),
-            )
+            bins_hz = self.get_buffer(f"bins_hz_{size}")
+            mels_hz = self.get_buffer(f"mels_hz_{size}")
             for values, weight, bands_hz in (
                 (mel, self.config.mel_weight, mels_hz),
                 (magnitude, self.config.stft_weight, bins_hz),
