@@ -661,7 +661,8 @@ def test_vetted_takes_out_what_nobody_coded(tiny_codec, coded, n_bytes):
 def test_vetted_takes_out_parts_of_payloads(tiny_codec, coded):
     (payload,) = coded.chunks[2].payloads
     half = len(payload) // 2
-    for part in (payload[:-9], payload[1:], payload + b"\1", payload[:half], payload[half:]):
+    # Of a few bytes less, the likeliest last symbols may well be what is decoded.
+    for part in (payload[:-30], payload[1:], payload + b"\1", payload[:half], payload[half:]):
         vetted = vetted_with(tiny_codec, coded, part)
         assert vetted.lost_s == ((20.0, 30.0),)
 
