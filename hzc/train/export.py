@@ -214,7 +214,7 @@ def choose_step_index(
     Raises:
         TrainingError: even the coarsest steps cost more.
     """
-    low, high = -container.MAX_STEP_INDEX, container.MAX_STEP_INDEX
+    low, high = -container.MAX_STEP_INDEX - 1, container.MAX_STEP_INDEX
     found: dict[int, Rate] = {}
     while high - low > 1:
         middle = (low + high) // 2
