@@ -1011,7 +1011,8 @@ def test_choose_step_index_finds_the_finest_at_or_under_the_target(monkeypatch):
             self.bitrate_kbps = 2.0 ** (-step_index / 8)
 
     monkeypatch.setattr("hzc.train.export.measure", lambda codec, recordings, i: AtRate(i))
-    for target, expected in ((1.0, 0), (0.99, 1), (2.0**-8, 64), (2.0, -8), (250.0, -63), (300.0, -64)):
+    cases = ((1.0, 0), (0.99, 1), (2.0**-8, 64), (2.0, -8), (250.0, -63), (300.0, -64))
+    for target, expected in cases:
         index, found = choose_step_index(None, [], target)
         assert index == expected
         assert found.bitrate_kbps == 2.0 ** (-expected / 8)
