@@ -81,7 +81,7 @@ def read_bytes(source: str) -> bytes:
         UnreadableError: missing, a folder, no permission.
     """
     if source == STDIO and sys.stdin is None:
-        raise UnreadableError("cannot be read (it is closed)", path="standard input")
+        raise UnreadableError("cannot be read (it is closed)", path=input_name(STDIO))
     try:
         return sys.stdin.buffer.read() if source == STDIO else Path(source).read_bytes()
     except OSError as error:
@@ -116,7 +116,7 @@ def open_input(source: str) -> Iterator[BinaryIO]:
     """
     if source == STDIO:
         if sys.stdin is None:
-            raise UnreadableError("cannot be read (it is closed)", path="standard input")
+            raise UnreadableError("cannot be read (it is closed)", path=input_name(STDIO))
         yield sys.stdin.buffer
         return
     with ExitStack() as stack:

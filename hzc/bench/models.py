@@ -12,6 +12,7 @@ import sys
 import types
 import warnings
 from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -83,17 +84,22 @@ def speaker_similarity() -> Compare:
     return lambda reference, decoded: float(embedding(reference) @ embedding(decoded))
 
 
+@cache
 def f0() -> Callable[[FloatArray], npt.NDArray[np.float64]]:
-    """Return a function that tracks F0 every 5 ms, float64 [frame] in Hz, 0 where unvoiced."""
+    """Return a function that tracks F0 every 5 ms, float64 [frame] in Hz, 0 where unvoiced.
+
+    It remembers the two signals tracked last, which three metrics ask for in turn.
+    """
     import pyworld
 
-    def track(samples: FloatArray) -> npt.NDArray[np.float64]:
-        x = samples.astype(np.float64)
+    @lru_cache(maxsize=2)
+    def tracked(data: bytes) -> npt.NDArray[np.float64]:
+        x = np.frombuffer(data, np.float32).astype(np.float64)
         coarse, times = pyworld.dio(x, RATE_HZ, frame_period=FRAME_MS)
         fine: npt.NDArray[np.float64] = pyworld.stonemask(x, coarse, times, RATE_HZ)
         return fine
 
-    return track
+    return lambda samples: tracked(samples.astype(np.float32).tobytes())
 
 
 def f0_error_cents() -> Compare:
