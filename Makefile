@@ -28,6 +28,6 @@ clean:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
 	touch $@
 
-.venv/test.stamp: pyproject.toml .venv/demo.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev,measure,train]'
+.venv/test.stamp: pyproject.toml bench/pyproject.toml .venv/demo.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev,train]' -e './bench'
 	touch $@

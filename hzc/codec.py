@@ -13,14 +13,15 @@ from os import PathLike
 import numpy as np
 import numpy.typing as npt
 
-from hzc import audio, container
+from hzc import container
+from hzc.audio import sources
 from hzc.blocks import FloatArray, joined
+from hzc.coding.entropy import IntArray
 from hzc.container import Header, Reader
 from hzc.decoder import Decoder, Span
 from hzc.encoder import Encoder
-from hzc.entropy import IntArray
 from hzc.errors import UnknownModelError
-from hzc.modelfile import ModelFile, open_for_id, open_model
+from hzc.model.file import Model, open_for_id, open_model
 
 
 class Codec:
@@ -29,9 +30,9 @@ class Codec:
     The networks are loaded when they are first needed.
     """
 
-    def __init__(self, file: ModelFile, device: str = "cpu") -> None:
+    def __init__(self, model: Model, device: str = "cpu") -> None:
         """Use an opened weight file; see `load` for the usual way."""
-        self.file, self.device = file, device
+        self.model, self.device = model, device
 
     @classmethod
     def load(cls, model: str | PathLike[str] | None = None, device: str = "cpu") -> Codec:
@@ -67,12 +68,12 @@ class Codec:
     @cached_property
     def encoder(self) -> Encoder:
         """The encoding half, for sources and streams."""
-        return Encoder(self.file, self.device)
+        return Encoder(self.model, self.device)
 
     @cached_property
     def decoder(self) -> Decoder:
         """The decoding half, for streams and for what is left of damaged files."""
-        return Decoder(self.file, self.device)
+        return Decoder(self.model, self.device)
 
     def check(self, header: Header) -> None:
         """Raise unless this codec can decode what the header describes.
@@ -81,12 +82,12 @@ class Codec:
             UnknownModelError: the file names another model.
             DesyncError: the model has other tables than the file's encoder had.
         """
-        if header.model_id != self.file.model_id:
+        if header.model_id != self.model.model_id:
             raise UnknownModelError(
-                f"the file needs model {header.model_id}, not {self.file.name} "
-                f"(model {self.file.model_id})"
+                f"the file needs model {header.model_id}, not {self.model.name} "
+                f"(model {self.model.model_id})"
             )
-        self.file.check(header)
+        self.model.check(header)
 
     def encode(
         self,
@@ -111,19 +112,19 @@ class Codec:
         """
         if step_index is not None and abs(step_index) > container.MAX_STEP_INDEX:
             raise ValueError(f"step index {step_index} is outside ±{container.MAX_STEP_INDEX}")
-        source = audio.array_source(samples, int(sample_rate_hz))
+        source = sources.array_source(samples, int(sample_rate_hz))
         return self.encoder.encode(source, step_index=step_index, keep_channels=keep_channels).data
 
     def latents(self, samples: npt.ArrayLike, sample_rate_hz: int) -> FloatArray:
         """Return the latent's means before quantisation, float32 [channel, D, F].
 
-        Channels are not mixed. Divide by `codec.file.base_step[:, None]` for the scale that the
+        Channels are not mixed. Divide by `codec.model.base_step[:, None]` for the scale that the
         quantiser rounds at.
 
         Raises:
             UnsupportedAudioError: as `encode`.
         """
-        return self.encoder.latents(audio.array_source(samples, int(sample_rate_hz)))
+        return self.encoder.latents(sources.array_source(samples, int(sample_rate_hz)))
 
     def decode(
         self,
@@ -152,7 +153,9 @@ class Codec:
             OutOfRangeError: the file ends before `start_s`.
             ValueError: a rate or a time is out of range.
         """
-        rate_hz = self.file.config.sample_rate_hz if sample_rate_hz is None else int(sample_rate_hz)
+        rate_hz = (
+            self.model.config.sample_rate_hz if sample_rate_hz is None else int(sample_rate_hz)
+        )
         if not container.MIN_SAMPLE_RATE_HZ <= rate_hz <= container.MAX_SAMPLE_RATE_HZ:
             raise ValueError(f"sample rate {rate_hz} Hz")
         length_s = 1.0 if duration_s is None else duration_s

@@ -18,15 +18,16 @@ from math import ceil
 import numpy as np
 import torch
 
-from hzc import audio, quantize
+from hzc.audio import sources
 from hzc.blocks import Blocks, dropped, faded, fitted, limited, scaled, zeros
+from hzc.coding import quantize
+from hzc.coding.entropy import IntArray
 from hzc.container import CHUNK_FRAMES, FRAME_RATE_HZ, Chunk, Gap, Header, Salvaged
 from hzc.encoder import linear_gain
-from hzc.entropy import IntArray
 from hzc.errors import CorruptError, OutOfRangeError
+from hzc.model.file import Model
 from hzc.model.load import load_synthesis, run
 from hzc.model.windows import WindowPlan, run_windowed
-from hzc.modelfile import ModelFile
 
 FADE_S = 0.01
 """Fade beside a gap, so that it does not click."""
@@ -76,9 +77,9 @@ EVERYTHING = Span()
 class Decoder:
     """The decoding half of a codec; see `Codec` for the meaning of what it returns."""
 
-    def __init__(self, file: ModelFile, device: str) -> None:
+    def __init__(self, model: Model, device: str) -> None:
         """Use an opened weight file; the network is loaded when it is first needed."""
-        self.file, self.device = file, device
+        self.model, self.device = model, device
 
     def samples(
         self,
@@ -102,7 +103,7 @@ class Decoder:
             OutOfRangeError: the file ends before the span starts.
             CorruptError: a payload cannot be a coded stream.
         """
-        first_header, config = header(), self.file.config
+        first_header, config = header(), self.model.config
         n_channels, hop = first_header.n_channels, config.hop_length
         start, end = span.samples(sample_rate_hz)
         first_frame, last_frame = self._frames_around(span)
@@ -127,7 +128,7 @@ class Decoder:
             dropped(waveform, (first_frame - window.start) * hop),
             n_channels, n_model_samples, held=hop,
         )  # fmt: skip
-        out = audio.resampled(exact, n_channels, config.sample_rate_hz, sample_rate_hz)
+        out = sources.resampled(exact, n_channels, config.sample_rate_hz, sample_rate_hz)
         out = dropped(out, start - first_frame * sample_rate_hz // FRAME_RATE_HZ)
         if end is not None:
             out = limited(out, end - start)
@@ -145,7 +146,7 @@ class Decoder:
         while batch := list(islice(remaining, max(1, pace.n_payloads // n_channels))):
             payloads = [payload for chunk in batch for payload in chunk.payloads]
             lengths = [chunk.n_frames for chunk in batch for _ in chunk.payloads]
-            decoded = self.file.prior.decode(payloads, lengths, header.step_index)
+            decoded = self.model.prior.decode(payloads, lengths, header.step_index)
             for i in range(0, len(decoded), n_channels):
                 yield np.stack(decoded[i : i + n_channels])
 
@@ -174,7 +175,7 @@ class Decoder:
             (symbols,) = self.symbols(header, [chunk])
         except CorruptError:
             return False
-        prior, step_index = self.file.prior, header.step_index
+        prior, step_index = self.model.prior, header.step_index
         return all(
             prior.encode(channel, step_index) == payload
             and prior.ideal_bits(channel, step_index) <= 8 * len(payload) + LUCKY_BITS
@@ -186,7 +187,7 @@ class Decoder:
 
         Only there does a sample of every rate begin together with a frame.
         """
-        margin = self.file.config.synthesis_context_frames + RESAMPLER_FRAMES
+        margin = self.model.config.synthesis_context_frames + RESAMPLER_FRAMES
         first = max(0, int(span.start_s * FRAME_RATE_HZ) - margin)
         last = None
         if span.duration_s is not None:
@@ -195,12 +196,12 @@ class Decoder:
 
     def _waveform(self, window: _Window, header: Header, pace: Pace) -> Blocks:
         """Yield samples at the model's rate, silence where a chunk is lost."""
-        n_fade = round(FADE_S * self.file.config.sample_rate_hz)
+        n_fade = round(FADE_S * self.model.config.sample_rate_hz)
         is_after_gap = False
         for is_gap, run_of_pieces in groupby(window, key=lambda piece: isinstance(piece, Gap)):
             if is_gap:
                 n_frames = sum(piece.n_frames for piece in run_of_pieces)
-                yield from zeros(header.n_channels, n_frames * self.file.config.hop_length)
+                yield from zeros(header.n_channels, n_frames * self.model.config.hop_length)
             else:
                 chunks = (piece for piece in run_of_pieces if isinstance(piece, Chunk))
                 yield from faded(
@@ -211,8 +212,8 @@ class Decoder:
 
     def _synthesised(self, chunks: Iterator[Chunk], header: Header, pace: Pace) -> Blocks:
         """Run g_s over chunks in a row, and take the gain of each off again."""
-        config = self.file.config
-        step = quantize.steps(self.file.base_step, header.step_index, header.step_offsets)
+        config = self.model.config
+        step = quantize.steps(self.model.base_step, header.step_index, header.step_offsets)
         factors: deque[tuple[int, np.float32]] = deque()
 
         def noted() -> Iterator[Chunk]:
@@ -233,7 +234,7 @@ class Decoder:
 
     @cached_property
     def _synthesis(self) -> torch.nn.Module:
-        return load_synthesis(self.file, self.device)
+        return load_synthesis(self.model, self.device)
 
 
 class _Window:

@@ -18,8 +18,10 @@ from math import sqrt
 import numpy as np
 import torch
 
-from hzc import audio, container, quantize
-from hzc.audio import Source
+from hzc import container
+from hzc.audio import level, sources
+from hzc.audio.sources import Source
+from hzc.bitrate import Rate
 from hzc.blocks import (
     Blocks,
     FloatArray,
@@ -30,13 +32,13 @@ from hzc.blocks import (
     rechunked,
     start_of,
 )
+from hzc.coding import quantize
+from hzc.coding.entropy import IntArray
 from hzc.container import CHUNK_FRAMES, FRAME_RATE_HZ, Chunk, Header
-from hzc.entropy import IntArray
 from hzc.errors import DesyncError, UnsupportedAudioError
+from hzc.model.file import Model
 from hzc.model.load import load_analysis, run
 from hzc.model.windows import WindowPlan, run_windowed
-from hzc.modelfile import ModelFile
-from hzc.rate import Rate
 
 TARGET_LEVEL_DB = -26.0
 """Level (95th percentile of 20 ms frames) that recordings are brought to before analysis."""
@@ -83,9 +85,9 @@ class _Coded:
 class Encoder:
     """The encoding half of a codec; see `Codec` for the meaning of what it returns."""
 
-    def __init__(self, file: ModelFile, device: str) -> None:
+    def __init__(self, model: Model, device: str) -> None:
         """Use an opened weight file; the network is loaded when it is first needed."""
-        self.file, self.device = file, device
+        self.model, self.device = model, device
 
     def encode(
         self,
@@ -112,7 +114,7 @@ class Encoder:
             DesyncError: verification failed.
         """
         source = _conformed(source, keep_channels)
-        found = audio.survey(source)
+        found = level.survey(source)
         header = _with_length(self._header(source, step_index), found.n_samples)
         gain_half_db = gain_for(found.level_db, MAX_GAIN_HALF_DB)
         chunks, kl_bits = [], 0.0
@@ -152,7 +154,7 @@ class Encoder:
             DesyncError: as `encode`.
         """
         source = _conformed(source, keep_channels)
-        blocks = audio.checked(source.blocks(), source.sample_rate_hz)
+        blocks = sources.checked(source.blocks(), source.sample_rate_hz)
         limit = round(STREAM_AFTER_S * source.sample_rate_hz)
         first = list(start_of(blocks, limit + 1))
         if sum(block.shape[1] for block in first) <= limit:
@@ -163,8 +165,8 @@ class Encoder:
             write(encoded.data)
             return _rate_of(encoded.data)
         header = self._header(source, step_index)
-        level = _LiveLevel(source.sample_rate_hz)
-        whole = self._padded(level.applied(chain(first, blocks)), source, level.n_frames)
+        live_level = _LiveLevel(source.sample_rate_hz)
+        whole = self._padded(live_level.applied(chain(first, blocks)), source, live_level.n_frames)
         coded = self._coded(
             self._windowed(whole, LIVE_CORE_FRAMES), header, verify=verify, progress=progress
         )
@@ -172,15 +174,15 @@ class Encoder:
         write(packed_header)
         n_bytes, payload_bytes, n_frames, n_chunks = len(packed_header), 0, 0, 0
         for n_chunks, piece in enumerate(coded, 1):
-            chunk = replace(piece.chunk, gain_half_db=level.gains_half_db.popleft())
+            chunk = replace(piece.chunk, gain_half_db=live_level.gains_half_db.popleft())
             record = container.pack_chunk(header, packed_header, n_chunks - 1, chunk)
             write(record)
             n_frames += chunk.n_frames
             n_bytes += len(record)
             payload_bytes += sum(map(len, chunk.payloads))
-        end = container.pack_end(header, packed_header, n_chunks, n_frames, level.n_samples)
+        end = container.pack_end(header, packed_header, n_chunks, n_frames, live_level.n_samples)
         write(end)
-        return Rate(n_bytes + len(end), level.n_samples / source.sample_rate_hz, payload_bytes)
+        return Rate(n_bytes + len(end), live_level.n_samples / source.sample_rate_hz, payload_bytes)
 
     def latents(self, source: Source) -> FloatArray:
         """Return the latent's means before quantisation, float32 [channel, D, F].
@@ -189,7 +191,7 @@ class Encoder:
             UnsupportedAudioError: as `encode`.
         """
         source = _conformed(source, keep_channels=True)
-        found = audio.survey(source)
+        found = level.survey(source)
         header = _with_length(self._header(source, None), found.n_samples)
         gain_half_db = gain_for(found.level_db, MAX_GAIN_HALF_DB)
         return np.concatenate(list(self._latents(source, header, gain_half_db)), axis=-1)
@@ -197,14 +199,14 @@ class Encoder:
     def _header(self, source: Source, step_index: int | None) -> Header:
         """Return the header of a streamed file: without a length."""
         return Header(
-            model_id=self.file.model_id,
-            fingerprint=self.file.prior.fingerprint,
-            n_latent=self.file.config.n_latent,
+            model_id=self.model.model_id,
+            fingerprint=self.model.prior.fingerprint,
+            n_latent=self.model.config.n_latent,
             n_frames=None,
             n_samples=None,
             sample_rate_hz=source.sample_rate_hz,
             n_channels=source.n_channels,
-            step_index=self.file.default_step_index if step_index is None else step_index,
+            step_index=self.model.default_step_index if step_index is None else step_index,
         )
 
     def _latents(self, source: Source, header: Header, gain_half_db: int) -> Blocks:
@@ -219,8 +221,8 @@ class Encoder:
 
     def _padded(self, blocks: Blocks, source: Source, n_frames: Callable[[], int]) -> Blocks:
         """Yield blocks at the model's rate, in the end a whole number of frames."""
-        config = self.file.config
-        resampled = audio.resampled(
+        config = self.model.config
+        resampled = sources.resampled(
             blocks, source.n_channels, source.sample_rate_hz, config.sample_rate_hz
         )
         return fitted(
@@ -232,7 +234,7 @@ class Encoder:
 
     def _windowed(self, blocks: Blocks, core_frames: int) -> Blocks:
         """Run g_a: float32 [channel, sample] to [channel, D, F]."""
-        config = self.file.config
+        config = self.model.config
         plan = WindowPlan(
             core_frames=core_frames,
             context_frames=config.analysis_context_frames,
@@ -245,8 +247,8 @@ class Encoder:
         self, latents: Blocks, header: Header, *, verify: bool, progress: Progress
     ) -> Iterator[_Coded]:
         """Yield the chunks of a latent."""
-        step = quantize.steps(self.file.base_step, header.step_index)
-        prior = self.file.prior
+        step = quantize.steps(self.model.base_step, header.step_index)
+        prior = self.model.prior
         for y in rechunked(latents, CHUNK_FRAMES):
             n_frames = y.shape[-1]
             symbols = quantize.to_symbols(y, step)
@@ -269,8 +271,8 @@ class Encoder:
         total = 0.0
         sigma = 1.0 / sqrt(12.0)
         for scaled, symbols in zip(coded.scaled, coded.symbols, strict=True):
-            mean, scale_index = self.file.prior.gaussians(symbols, step_index)
-            scales, weights = (part[scale_index] for part in self.file.mixtures)  # [D, F, width]
+            mean, scale_index = self.model.prior.gaussians(symbols, step_index)
+            scales, weights = (part[scale_index] for part in self.model.mixtures)  # [D, F, width]
             nats = np.full(scaled.shape, -0.5 - np.log(sigma))
             for node, share in zip(*np.polynomial.hermite_e.hermegauss(9), strict=True):
                 z = ((scaled + sigma * node - mean)[:, :, None] / scales).astype(np.float64)
@@ -281,7 +283,7 @@ class Encoder:
 
     @cached_property
     def _analysis(self) -> torch.nn.Module:
-        return load_analysis(self.file, self.device)
+        return load_analysis(self.model, self.device)
 
 
 class _LiveLevel:
@@ -323,8 +325,8 @@ class _LiveLevel:
 
     def _wanted(self, heard: list[FloatArray], otherwise: int) -> int:
         """Return the gain for what was heard; `otherwise` for silence."""
-        level_db = audio.survey(audio.array_source(joined(heard), self.sample_rate_hz)).level_db
-        if level_db <= audio.SILENCE_DB:
+        level_db = level.survey(sources.array_source(joined(heard), self.sample_rate_hz)).level_db
+        if level_db <= level.SILENCE_DB:
             return otherwise
         return gain_for(level_db, MAX_LIVE_GAIN_HALF_DB)
 
@@ -333,10 +335,10 @@ def gain_for(level_db: float, most_half_db: int) -> int:
     """Return the gain that brings a recording to the level the model expects, in half decibels.
 
     Args:
-        level_db: As `audio.Survey.level_db`.
+        level_db: As `level.Survey.level_db`.
         most_half_db: Limit on the gain, either way.
     """
-    if level_db <= audio.SILENCE_DB:
+    if level_db <= level.SILENCE_DB:
         return 0
     wanted = round(2.0 * (TARGET_LEVEL_DB - level_db))
     return max(-most_half_db, min(most_half_db, wanted))
@@ -357,7 +359,7 @@ def _conformed(source: Source, keep_channels: bool) -> Source:
     low, high = container.MIN_SAMPLE_RATE_HZ, container.MAX_SAMPLE_RATE_HZ
     if not low <= source.sample_rate_hz <= high:
         raise UnsupportedAudioError(f"sample rate {source.sample_rate_hz} Hz ({low} to {high})")
-    return source if keep_channels else audio.mixed(source)
+    return source if keep_channels else sources.mixed(source)
 
 
 def _with_length(header: Header, n_samples: int) -> Header:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from hzc.prior import MEAN_FRACTIONS, TABLE_SUM, Prior
+from hzc.coding.prior import MEAN_FRACTIONS, TABLE_SUM, Prior
 
 if TYPE_CHECKING:
     from hzc.codec import Codec
@@ -138,8 +138,8 @@ def write_tiny_model() -> Callable[..., Path]:
     import torch
 
     from hzc.model.config import CONFIGS
+    from hzc.model.file import save_model
     from hzc.model.transforms import Analysis, Synthesis
-    from hzc.modelfile import save_model
 
     config = CONFIGS["tiny"]
     with torch.random.fork_rng(devices=[]):

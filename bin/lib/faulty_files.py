@@ -18,9 +18,9 @@ from raw_file import (
 )
 
 from hzc import container
+from hzc.coding.prior import Prior
 from hzc.errors import CorruptError
-from hzc.modelfile import ModelFile
-from hzc.prior import Prior
+from hzc.model.file import Model
 
 CLASSES = {
     "NotHzc": ("H1",),
@@ -56,7 +56,7 @@ class Faulty:
 class Maker:
     """Makes files of one model, right but for what it is told."""
 
-    def __init__(self, file: ModelFile) -> None:
+    def __init__(self, file: Model) -> None:
         self.prior: Prior = file.prior
         self.plain = RawHeader(file.model_id, self.prior.fingerprint, self.prior.n_latent)
         self.streamed = replace(self.plain, flags=STREAMED, n_frames=b"", trim=b"")
@@ -119,7 +119,7 @@ class Maker:
                 return raw_file(header, [[RawRecord(payload)]])
 
 
-def faulty_files(file: ModelFile) -> list[Faulty]:
+def faulty_files(file: Model) -> list[Faulty]:
     """Return all of them, in the order of section 11."""
     make = Maker(file)
     groups = (_start, _header, _model, _records, _places, _ends, _cut_off)

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from hzc import audio, container, quantize
+from hzc import container
+from hzc.audio import sources
 from hzc.codec import Codec
+from hzc.coding import quantize
+from hzc.coding.entropy import MAX_VALUE, MIN_VALUE, IntArray
 from hzc.container import Chunk, Header
-from hzc.entropy import MAX_VALUE, MIN_VALUE, IntArray
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "demo" / "samples"
@@ -79,7 +81,7 @@ def _valid(codec: Codec) -> list[Good]:
 
 
 def _unusual(codec: Codec) -> list[Good]:
-    clip, prior = speech(), codec.file.prior
+    clip, prior = speech(), codec.model.prior
     word = clip[20_000:]
     cases: dict[str, tuple[str, Callable[[], bytes]]] = {
         "sample": ("a single sample", lambda: codec.encode(word[:1], RATE_HZ)),
@@ -148,7 +150,7 @@ def _unusual(codec: Codec) -> list[Good]:
 def streamed(codec: Codec, samples: np.ndarray) -> bytes:
     """Return what comes out where the length of the audio is not known."""
     out = bytearray()
-    codec.encoder.encode_stream(audio.array_source(samples, RATE_HZ), out.extend)
+    codec.encoder.encode_stream(sources.array_source(samples, RATE_HZ), out.extend)
     return bytes(out)
 
 
@@ -159,9 +161,9 @@ def joined(codec: Codec, clip: np.ndarray) -> bytes:
 
 
 def _header(codec: Codec, n_frames: int) -> Header:
-    prior = codec.file.prior
+    prior = codec.model.prior
     return Header(
-        codec.file.model_id, prior.fingerprint, prior.n_latent, n_frames, n_frames * HOP
+        codec.model.model_id, prior.fingerprint, prior.n_latent, n_frames, n_frames * HOP
     )  # fmt: skip
 
 
@@ -169,7 +171,7 @@ def plain(codec: Codec, symbols: IntArray, gain_half_db: int = 0, **changes: obj
     """Return a file of one chunk: symbols int32 [D, F], and other fields of its header."""
     n_frames = symbols.shape[1]
     header = replace(_header(codec, n_frames), **changes)
-    payload = codec.file.prior.encode(symbols, header.step_index)
+    payload = codec.model.prior.encode(symbols, header.step_index)
     return container.pack(header, [Chunk(n_frames, (payload,), gain_half_db)])
 
 
@@ -179,7 +181,7 @@ def stream_of(codec: Codec, parts: list[IntArray], gains: tuple[int, ...] = ()) 
     head = container.pack_header(header)
     body = b""
     for index, symbols in enumerate(parts):
-        payload = codec.file.prior.encode(symbols, header.step_index)
+        payload = codec.model.prior.encode(symbols, header.step_index)
         chunk = Chunk(symbols.shape[1], (payload,), gains[index] if gains else 0)
         body += container.pack_chunk(header, head, index, chunk)
     n_frames = sum(symbols.shape[1] for symbols in parts)
@@ -203,7 +205,7 @@ def extremes(n_latent: int) -> IntArray:
 
 def escape_borders(codec: Codec) -> IntArray:
     """Return symbols that differ from the prior's mean by R or R + 1, int32 [D, 4]."""
-    prior, n_frames = codec.file.prior, 4
+    prior, n_frames = codec.model.prior, 4
     residuals = [prior.max_residual, prior.max_residual + 1]
     residuals += [-residual for residual in residuals]
     symbols = np.zeros((prior.n_latent, n_frames), np.int32)
@@ -220,8 +222,8 @@ def explicit_steps(codec: Codec, samples: np.ndarray) -> bytes:
     usual = container.unpack(codec.encode(samples, RATE_HZ))
     offsets = tuple(7 * d % 25 - 12 for d in range(usual.header.n_latent))
     (latent,) = codec.latents(samples, RATE_HZ)
-    step = quantize.steps(codec.file.base_step, usual.header.step_index, offsets)
+    step = quantize.steps(codec.model.base_step, usual.header.step_index, offsets)
     symbols = quantize.to_symbols(latent, step)
     header = replace(usual.header, step_offsets=offsets)
-    payload = codec.file.prior.encode(symbols, header.step_index)
+    payload = codec.model.prior.encode(symbols, header.step_index)
     return container.pack(header, [replace(usual.chunks[0], payloads=(payload,))])

@@ -50,7 +50,7 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
     if value and not ctx.resilient_parsing:
         from hzc.cli.report import say
         from hzc.container import VERSION
-        from hzc.registry import default_name
+        from hzc.model.registry import default_name
 
         say(f"hzc {__version__} (format {VERSION}, default model {default_name()})")
         ctx.exit()
@@ -118,7 +118,7 @@ def main(args: list[str] | None = None) -> None:
 
 def _end(signum: int, frame: FrameType | None) -> None:
     """Leave through the usual clean-up, so that no temporary file stays behind."""
-    entropy = sys.modules.get("hzc.entropy")
+    entropy = sys.modules.get("hzc.coding.entropy")
     if entropy is not None and entropy.is_coding():
         # Raising inside constriction would end in a panic: come back in a moment.
         threading.Timer(RETRY_S, os.kill, (os.getpid(), signum)).start()

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hzc import container, files, rate
+from hzc import bitrate, container, files
+from hzc.bitrate import Rate
 from hzc.cli.options import model_options, prepare_torch, report_options
 from hzc.cli.report import Report, say, say_json
 from hzc.container import Container
 from hzc.errors import HzcError
 from hzc.files import STDIO
-from hzc.rate import Rate
 
 if TYPE_CHECKING:
     from hzc.codec import Codec
@@ -62,18 +62,18 @@ def command(
         try:
             data, kl_bits = _file_or_encoded(path, codec, ladder)
             parsed = container.unpack(data)
-            measured = rate.measure(parsed, len(data))
+            measured = bitrate.measure(parsed, len(data))
             rungs = None
             if ladder:
                 ideal_bits = _ideal_bits(parsed, model)
-                rungs = rate.ladder(parsed, len(data), ideal_bits, kl_bits)
+                rungs = bitrate.ladder(parsed, len(data), ideal_bits, kl_bits)
         except HzcError as error:
             report.failed(error, path)
             continue
         rates.append(measured)
         _print(path, measured, rungs, as_json)
     if len(rates) > 1 and not as_json:
-        say(f"total ({len(rates)} files)  {rate.total(rates).line()}")
+        say(f"total ({len(rates)} files)  {bitrate.total(rates).line()}")
     report.n_done = len(rates)
     report.summary()
     click.get_current_context().exit(report.exit_code)
@@ -86,16 +86,16 @@ def _file_or_encoded(path: str, codec: Any, with_kl: bool) -> tuple[bytes, float
     data = files.read_start(path, len(container.MAGIC)) if from_disk else files.read_bytes(path)
     if path.lower().endswith(".hzc") or data.startswith(container.MAGIC):
         return (files.read_bytes(path) if from_disk else data), None
-    from hzc import audio
+    from hzc.audio import sources
 
-    source = audio.open_source(path if from_disk else data)
+    source = sources.open_source(path if from_disk else data)
     encoded = codec().encoder.encode(source, with_kl=with_kl)
     return encoded.data, encoded.kl_bits
 
 
 def _ideal_bits(parsed: Container, model: str | None) -> float:
     """Return the code length of a file's symbols under its model's tables; no torch needed."""
-    from hzc.modelfile import open_for_id
+    from hzc.model.file import open_for_id
 
     opened = open_for_id(parsed.header.model_id, model)
     opened.check(parsed.header)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hzc import container, files, rate
+from hzc import bitrate, container, files
 from hzc.cli.options import refuse_terminal, report_options
 from hzc.cli.report import Report
 from hzc.errors import HzcError, OutputClashError
@@ -45,7 +45,7 @@ def command(inputs: tuple[str, ...], output: str, force: bool, quiet: bool, as_j
                 raise
         data = container.joined(parts)
         files.write_bytes(output, data, force=force)
-        measured = rate.measure(container.unpack(data), len(data))
+        measured = bitrate.measure(container.unpack(data), len(data))
         report.done(f"{output}  {measured.line()}", {"path": output, **measured.values()})
     except HzcError as error:
         report.failed(error, output)

@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
-from hzc import container, files, registry
+from hzc import container, files
 from hzc.cli.options import report_options
 from hzc.cli.report import Report, say, say_json
 from hzc.container import Container
 from hzc.errors import DesyncError, FormatError, HzcError
+from hzc.model import registry
 
 
 @click.command("check")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hzc import container, files, rate
+from hzc import bitrate, container, files
 from hzc.cli.batch import run_jobs
 from hzc.cli.options import Seconds, report_options, split_output
 from hzc.cli.report import Report
@@ -52,7 +52,7 @@ def command(
         parsed = container.unpack(files.read_bytes(job.source))
         data, from_s, until_s = container.cut(parsed, start, end)
         files.write_bytes(job.target, data, force=force)
-        measured = rate.measure(container.unpack(data), len(data))
+        measured = bitrate.measure(container.unpack(data), len(data))
         report.done(
             f"{job.target}  {from_s:.2f} s to {until_s:.2f} s  {measured.line()}",
             {"source": job.source, "path": job.target, "start_s": from_s, "end_s": until_s,

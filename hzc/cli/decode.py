@@ -199,13 +199,13 @@ def _write(
     pace: Pace | None = None,
 ) -> tuple[str, dict[str, Any]]:
     """Decode into the target; return what to tell people and programs of it."""
-    from hzc import audio, streams
+    from hzc.audio import pipes, writers
     from hzc.decoder import WHOLE, n_samples_in
 
     job, rate_hz = target.job, target.rate_hz(header())
     n_channels = header().n_channels
     n_samples = n_samples_in(header(), rate_hz, target.span)
-    kind = audio.output_format(job.target)
+    kind = writers.output_format(job.target)
     n_written = 0
     with seconds_bar((n_samples or 0) / rate_hz, job.source, quiet=target.is_silent) as progress:
 
@@ -219,13 +219,11 @@ def _write(
         if kind == "WAV" and files.is_special(job.target):
             # What cannot be gone back in gets a header that need not be completed.
             with files.open_output(job.target, force=target.force) as write:
-                n_clipped = streams.write_wav_stream(
-                    write, counted(), rate_hz, n_channels, n_samples
-                )
+                n_clipped = pipes.write_wav_stream(write, counted(), rate_hz, n_channels, n_samples)
         else:
             with files.atomic_write(job.target, force=target.force) as partial:
-                size = audio.Size(n_channels, n_samples)
-                n_clipped = audio.write(partial, job.target, counted(), rate_hz, size)
+                size = writers.Size(n_channels, n_samples)
+                n_clipped = writers.write(partial, job.target, counted(), rate_hz, size)
     clipped = f"  ({n_clipped} samples clipped)" if n_clipped else ""
     return f"{job.target}  {n_written / rate_hz:.2f} s  {rate_hz} Hz{clipped}", {
         "source": job.source, "path": job.target, "duration_s": n_written / rate_hz,

@@ -24,9 +24,9 @@ from hzc.container import MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MAX_STEP_INDEX, MIN_
 from hzc.files import Job
 
 if TYPE_CHECKING:
-    from hzc.audio import Source
+    from hzc.audio.sources import Source
+    from hzc.bitrate import Rate
     from hzc.codec import Codec
-    from hzc.rate import Rate
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,11 @@ def _encode_file(
     silent: bool,
 ) -> Rate:  # fmt: skip
     """Encode a file, which can be gone through twice."""
-    from hzc import audio, container, rate
+    from hzc import bitrate, container
+    from hzc.audio import sources
 
     files.check_readable(job.source)
-    source = audio.open_source(job.source)
+    source = sources.open_source(job.source)
     encoder = codec().encoder
     _tell_mix(job, source, choices, report)
     with (
@@ -143,7 +144,7 @@ def _encode_file(
     ):
         data = encoder.encode(source, **asdict(choices), progress=progress).data
         write(data)
-    return rate.measure(container.unpack(data), len(data))
+    return bitrate.measure(container.unpack(data), len(data))
 
 
 def _encode_stream(
@@ -151,13 +152,10 @@ def _encode_stream(
     silent: bool, layout: tuple[int, int] | None,
 ) -> Rate:  # fmt: skip
     """Encode a pipe as it comes; `layout` is rate and channels of raw samples."""
-    from hzc import streams
+    from hzc.audio import pipes
 
     with files.open_input(job.source) as stream:
-        if layout is None:
-            source = streams.open_stream(stream)
-        else:
-            source = streams.open_raw(stream, *layout)
+        source = pipes.open_stream(stream) if layout is None else pipes.open_raw(stream, *layout)
         encoder = codec().encoder
         _tell_mix(job, source, choices, report)
         with (

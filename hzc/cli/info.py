@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from hzc import container, files, rate, registry
+from hzc import bitrate, container, files
 from hzc.cli.options import report_options
 from hzc.cli.report import Report, say, say_json
 from hzc.errors import HzcError, UnknownModelError
+from hzc.model import registry
 
 
 @click.command("info")
@@ -60,5 +61,5 @@ def _describe(data: bytes) -> dict[str, Any]:
         "step_offsets": list(header.step_offsets) if header.step_offsets else None,
         "gains_db": sorted({chunk.gain_half_db / 2 for chunk in parsed.chunks}),
         "is_streamed": parsed.is_streamed,
-        **rate.measure(parsed, len(data)).values(),
+        **bitrate.measure(parsed, len(data)).values(),
     }

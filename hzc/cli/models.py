@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from hzc import registry
 from hzc.cli.report import say, say_json
+from hzc.model import registry
 
 
 @click.command("models")

@@ -83,7 +83,7 @@ def model_options(function: F) -> F:
 
 
 def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from hzc.registry import models
+    from hzc.model.registry import models
 
     return [spec.name for spec in models() if spec.name.startswith(incomplete)]
 

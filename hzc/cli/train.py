@@ -70,8 +70,8 @@ def prior(config: str, run_dir: str | None) -> None:
     from hzc.train.config import load_config
     from hzc.train.data import load_corpus
     from hzc.train.export import save_prior
-    from hzc.train.latents import collect
-    from hzc.train.prior import FrameSampler, fit_prior
+    from hzc.train.prior_data import collect
+    from hzc.train.prior_fit import FrameSampler, fit_prior
 
     settings, folder = load_config(config), _run_dir(config, run_dir)
     averages = load_averages(folder, settings)

@@ -1,1 +1,1 @@
-"""The transforms: sizes, layers, windows, loading."""
+"""The model: weight file, registry, sizes, transforms, layers, windows, loading."""

@@ -9,37 +9,39 @@ import torch
 from torch import nn
 
 from hzc.errors import LatentError, WeightsError
+from hzc.model.file import Model
 from hzc.model.transforms import Analysis, Synthesis
 from hzc.model.windows import FloatArray
-from hzc.modelfile import ModelFile
 
 N = TypeVar("N", bound=nn.Module)
 
 
-def load_analysis(file: ModelFile, device: str) -> Analysis:
+def load_analysis(model: Model, device: str) -> Analysis:
     """Return the analysis transform, ready for inference.
 
     Raises:
         WeightsError: the arrays are not those of the file's config.
     """
-    return _filled(Analysis(file.config), file, "analysis.", device)
+    return _filled(Analysis(model.config), model, "analysis.", device)
 
 
-def load_synthesis(file: ModelFile, device: str) -> Synthesis:
+def load_synthesis(model: Model, device: str) -> Synthesis:
     """Return the synthesis transform, ready for inference.
 
     Raises:
         WeightsError: the arrays are not those of the file's config.
     """
-    return _filled(Synthesis(file.config), file, "synthesis.", device)
+    return _filled(Synthesis(model.config), model, "synthesis.", device)
 
 
-def _filled(network: N, file: ModelFile, prefix: str, device: str) -> N:
-    weights = {name: torch.from_numpy(array).float() for name, array in file.arrays(prefix).items()}
+def _filled(network: N, model: Model, prefix: str, device: str) -> N:
+    weights = {
+        name: torch.from_numpy(array).float() for name, array in model.arrays(prefix).items()
+    }
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        raise WeightsError(f"weights do not fit the config ({error})", path=file.path) from error
+        raise WeightsError(f"weights do not fit the config ({error})", path=model.path) from error
     return network.to(device).eval()
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hzc.errors import TrainingError
-from hzc.modelfile import open_model
+from hzc.model.file import open_model
 from hzc.train.config import TrainConfig
 
 CHECKPOINT_FILE = "checkpoint.pt"

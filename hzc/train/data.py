@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from hzc import audio
+from hzc.audio import sources
 from hzc.errors import HzcError, TrainingError, UnsupportedAudioError
 from hzc.train.config import DataConfig
 from hzc.train.files import replacing
@@ -87,8 +87,8 @@ def load_corpus(config: DataConfig, sample_rate_hz: int) -> Corpus:
 def _read(path: Path, sample_rate_hz: int) -> npt.NDArray[np.int16]:
     """Return the samples of a file, int16 [sample]."""
     try:
-        source = audio.mixed(audio.open_source(path))
-        blocks = audio.resampled(source.blocks(), 1, source.sample_rate_hz, sample_rate_hz)
+        source = sources.mixed(sources.open_source(path))
+        blocks = sources.resampled(source.blocks(), 1, source.sample_rate_hz, sample_rate_hz)
         if not (heard := [block for block in blocks if block.size]):
             raise UnsupportedAudioError("the recording has no samples", path=path)
     except HzcError as error:

@@ -16,19 +16,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from hzc import audio, container, rate
+from hzc import bitrate, container
+from hzc.audio import sources
+from hzc.bitrate import Rate
 from hzc.codec import Codec
+from hzc.coding.prior import ARRAYS, Prior
 from hzc.errors import TrainingError, WeightsError
-from hzc.modelfile import open_model, save_model
-from hzc.prior import ARRAYS, Prior
-from hzc.rate import Rate
-from hzc.registry import PRIVATE_IDS, ModelSpec
-from hzc.train import tables
+from hzc.model.file import open_model, save_model
+from hzc.model.registry import PRIVATE_IDS, ModelSpec
+from hzc.train import prior_tables
 from hzc.train.checkpoint import Averages, load_averages, starting_weights
 from hzc.train.config import TrainConfig
 from hzc.train.files import replacing
-from hzc.train.latents import base_step, split_weights
-from hzc.train.prior import FittedPrior
+from hzc.train.prior_data import base_step, split_weights
+from hzc.train.prior_fit import FittedPrior
 
 PRIOR_FILE = "prior.npz"
 
@@ -163,7 +164,7 @@ def export(config: TrainConfig, run: Path, target: Target, recordings: Sequence[
 
 def _arrays(weights: dict[str, Tensor], fitted: FittedPrior) -> dict[str, npt.NDArray[Any]]:
     """Return what a weight file holds beside the prior."""
-    widths = np.outer(tables.scales(len(fitted.mixtures)), tables.RELATIVE_WIDTHS)
+    widths = np.outer(prior_tables.scales(len(fitted.mixtures)), prior_tables.RELATIVE_WIDTHS)
     return {
         f"{part}.{name}": array
         for part in ("analysis", "synthesis")
@@ -233,6 +234,6 @@ def measure(codec: Codec, recordings: Sequence[Path], step_index: int) -> Rate:
     """Return the rate of recordings encoded one by one: all their file bytes over all seconds."""
     rates = []
     for path in recordings:
-        data = codec.encoder.encode(audio.open_source(path), step_index=step_index).data
-        rates.append(rate.measure(container.unpack(data), len(data)))
-    return rate.total(rates)
+        data = codec.encoder.encode(sources.open_source(path), step_index=step_index).data
+        rates.append(bitrate.measure(container.unpack(data), len(data)))
+    return bitrate.total(rates)

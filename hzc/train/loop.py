@@ -24,8 +24,8 @@ from hzc.train.data import Corpus, Crops, load_corpus
 from hzc.train.ema import Ema
 from hzc.train.files import replacing
 from hzc.train.losses import SpectralDistance
-from hzc.train.network import HIDDEN_LAYERS
 from hzc.train.optimiser import Optimiser, learning_rate_factor
+from hzc.train.prior_network import HIDDEN_LAYERS
 
 
 class Stateful(Protocol):

@@ -21,7 +21,7 @@ from hzc.train.checkpoint import shapes, starting_weights
 from hzc.train.config import TrainConfig
 from hzc.train.control import RateController
 from hzc.train.loop import Stateful, Trainer
-from hzc.train.network import ContextNetwork, gaussian_kl_bits
+from hzc.train.prior_network import ContextNetwork, gaussian_kl_bits
 
 START_LOG_SIGMA = -1.2
 PRIOR = "prior."

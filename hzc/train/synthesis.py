@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from hzc.coding.quantize import STEP_INDEXES_PER_OCTAVE
 from hzc.model.transforms import Analysis, Synthesis
-from hzc.quantize import STEP_INDEXES_PER_OCTAVE
 from hzc.train.adversary import Adversary, adversarial_loss, discriminator_loss, feature_loss
 from hzc.train.checkpoint import fill, load_checkpoint, starting_weights
 from hzc.train.config import TrainConfig

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from hzc.bench import metrics, peers
-from hzc.bench.run import Recording, Row
+from hzc_bench import metrics, peers
+from hzc_bench.run import Recording, Row
 
 N_RECORDINGS = 8
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hzc.bench import align
+from hzc_bench import align
 
 
 @pytest.mark.parametrize("delay_ms", [0, 1, 7, 40, 120, -20])

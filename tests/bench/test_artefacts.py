@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from hzc.bench import artefacts
+from hzc_bench import artefacts
 
 RATE_HZ = 16_000
 SPEECH = Path(__file__).resolve().parents[2] / "demo" / "samples" / "p225_003.flac"

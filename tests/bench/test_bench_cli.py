@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from hzc.bench import spectra, speed
-from hzc.bench.cli import main
+from hzc_bench import spectra, speed
+from hzc_bench.cli import main
 
 SAMPLES = Path(__file__).resolve().parents[2] / "demo" / "samples"
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from hzc.bench import metrics, models
-from hzc.bench.store import Store, digest
+from hzc_bench import metrics, models
+from hzc_bench.store import Store, digest
 
 SPEECH = Path(__file__).resolve().parents[2] / "demo" / "samples" / "p225_003.flac"
 BEST = {"pesq_wb": 4.64, "pesq_nb": 4.54, "stoi": 1.0, "estoi": 1.0, "speaker": 1.0, "visqol": 5.0}
@@ -103,7 +103,7 @@ def test_metric_without_its_package_is_left_out_with_a_hint(monkeypatch):
     monkeypatch.setattr(metrics, "package_version", version)
     found = metrics.load(["pesq_wb", "logmel", "distillmos"], Store())
     assert [metric.name for metric in found.metrics] == ["logmel"]
-    assert "hzc[bench]" in found.missing["pesq_wb"]
+    assert "bench[all]" in found.missing["pesq_wb"]
     assert "--no-deps distillmos" in found.missing["distillmos"]
 
 

@@ -18,8 +18,8 @@ import webdriver
 
 pytest.importorskip("matplotlib")
 
-from hzc.bench.page import Page
-from hzc.bench.run import Coded
+from hzc_bench.page import Page
+from hzc_bench.run import Coded
 
 SCRIPT = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.S)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import hzc
-from hzc.bench import ogg, peers
+from hzc_bench import ogg, peers
 
 
 def page(*packets: bytes, is_last_open: bool = False) -> bytes:

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from hzc.bench import report, run
-from hzc.bench.speed import Speed
+from hzc_bench import report, run
+from hzc_bench.speed import Speed
 
 MACHINE = ["1970-01-01, a machine"]
 

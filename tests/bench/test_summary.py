@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hzc.bench import metrics, summary
+from hzc_bench import metrics, summary
 
 
 def test_interval_has_about_the_width_that_statistics_expects():

@@ -654,3 +654,12 @@ def test_check_runs_all_steps_and_fails_with_any(tmp_path, failing):
     assert "bin/lib/mirror.bash" in steps[3]
     assert "bin/tool" not in steps[3]
     assert steps[4] == "python3 -m pytest -n 2 --dist worksteal -m not slow -x"
+
+
+def test_make_vectors_does_nothing_unless_it_is_meant():
+    vectors = BIN.parent / "formats" / "vectors"
+    before = {path: path.stat().st_mtime_ns for path in vectors.rglob("*")}
+    done = subprocess.run([sys.executable, BIN / "make-vectors"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "vectors are pinned" in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in vectors.rglob("*")} == before

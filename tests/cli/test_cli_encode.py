@@ -252,7 +252,7 @@ def test_encode_when_the_step_index_grows_then_the_file_shrinks(cli: Cli, wav: W
 def test_encode_when_other_symbols_come_back_then_verify_exits_5_and_nothing_is_written(
     cli: Cli, wav: Wav, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hzc.prior import Prior
+    from hzc.coding.prior import Prior
 
     data = wav("a.wav").read_bytes()
     right = Prior.decode

@@ -15,8 +15,9 @@ import soundfile
 from harness import Cli, Wav, snapshot
 
 import hzc
-from hzc import container, registry
-from hzc.prior import Prior
+from hzc import container
+from hzc.coding.prior import Prior
+from hzc.model import registry
 
 WriteModel = Callable[..., Path]
 

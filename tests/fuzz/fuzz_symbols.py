@@ -21,13 +21,13 @@ import numpy as np
 from sealing import resealed
 
 from hzc import container
-from hzc import prior as prior_module
+from hzc.coding import prior as prior_module
+from hzc.coding.entropy import MAX_VALUE, MIN_VALUE, IntArray, PayloadDecoder
+from hzc.coding.prior import MEAN_FRACTIONS, TABLE_SUM, Prior
 from hzc.container import MAX_STEP_INDEX, MAX_SYMBOL_BYTES
-from hzc.entropy import MAX_VALUE, MIN_VALUE, IntArray, PayloadDecoder
 from hzc.errors import CorruptError, HzcError, UnknownModelError
 from hzc.model.config import CONFIGS
-from hzc.modelfile import ModelFile, open_for_id, save_model
-from hzc.prior import MEAN_FRACTIONS, TABLE_SUM, Prior
+from hzc.model.file import Model, open_for_id, save_model
 
 MODEL_ID = 240
 MAX_PAYLOADS = 3
@@ -47,7 +47,7 @@ def check(data: bytes) -> None:
         check_payload(file.prior, data[2:], n_frames, step_index)
 
 
-def check_file(file: ModelFile, data: bytes) -> None:
+def check_file(file: Model, data: bytes) -> None:
     """Go the way of a decoder up to the symbols."""
     try:
         parsed = container.unpack(data)
@@ -106,21 +106,21 @@ def needed_escapes(prior: Prior, symbols: IntArray, step_index: int) -> int:
     return int((np.abs(symbols - np.floor(mean + 0.5)) > prior.max_residual).sum())
 
 
-def open_known(file: ModelFile, model_id: int) -> ModelFile:
+def open_known(file: Model, model_id: int) -> Model:
     """Return the small model, or raise as if it were registered and nothing else."""
     if model_id != file.model_id:
         raise UnknownModelError(f"model {model_id}")
     return file
 
 
-def bytes_of(file: ModelFile) -> bytes:
+def bytes_of(file: Model) -> bytes:
     """Return model id, fingerprint and D as a header holds them."""
     prior = file.prior
     return bytes([file.model_id, *prior.fingerprint.to_bytes(2, "big"), prior.n_latent])
 
 
 @cache
-def model() -> ModelFile:
+def model() -> Model:
     """Return the small model, read from a weight file as the shipped one is."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "small.safetensors"

@@ -12,7 +12,7 @@ from second_decoder.crc import crc16
 from second_decoder.prior import Prior as SecondPrior
 from second_decoder.weights import read_weights
 
-from hzc.prior import ARRAYS, Prior
+from hzc.coding.prior import ARRAYS, Prior
 
 # --- priors ---------------------------------------------------------------------------------
 

@@ -29,9 +29,10 @@ from second_decoder.prior import Prior as SecondPrior
 from second_decoder.weights import DTYPES, read_weights
 
 import hzc
-from hzc import container, registry
+from hzc import container
+from hzc.coding.prior import Prior
 from hzc.errors import CorruptError, HzcError
-from hzc.prior import Prior
+from hzc.model import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "tests" / "second_decoder"
@@ -452,7 +453,7 @@ import hashlib, sys
 sys.modules["torch"] = None
 import numpy as np
 from hzc import container
-from hzc.modelfile import open_model
+from hzc.model.file import open_model
 file = container.unpack(open(sys.argv[1], "rb").read())
 payloads = [payload for chunk in file.chunks for payload in chunk.payloads]
 lengths = [chunk.n_frames for chunk in file.chunks for _ in chunk.payloads]
@@ -539,8 +540,8 @@ def test_program_refuses_a_damaged_file(tmp_path):
 
 def test_weight_file_of_hzc_is_read(tiny_model, tiny_codec):
     weights = read_weights(tiny_model.read_bytes())
-    assert weights.model_id == tiny_codec.file.model_id
-    assert weights.fingerprint() == tiny_codec.file.prior.fingerprint
+    assert weights.model_id == tiny_codec.model.model_id
+    assert weights.fingerprint() == tiny_codec.model.prior.fingerprint
 
 
 def test_prior_of_random_weights_has_the_same_fingerprint_in_both():

@@ -14,8 +14,10 @@ import pytest
 import soundfile
 
 import hzc
-from hzc import container, errors, modelfile, registry
+from hzc import container, errors
 from hzc.errors import FormatError, HzcError, ModelError
+from hzc.model import registry
+from hzc.model.file import Model
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = ROOT / "formats" / "vectors"
@@ -81,14 +83,14 @@ def read(name: str) -> bytes:
     return (VECTORS / name).read_bytes()
 
 
-def refuse(data: bytes, file: modelfile.ModelFile) -> None:
+def refuse(data: bytes, model: Model) -> None:
     """Go through a file as section 9 does, all checks of section 11 included."""
     parsed = container.unpack(data)
     registry.find_id(parsed.header.model_id)
-    file.check(parsed.header)
+    model.check(parsed.header)
     payloads = [payload for chunk in parsed.chunks for payload in chunk.payloads]
     lengths = [chunk.n_frames for chunk in parsed.chunks for _ in chunk.payloads]
-    file.prior.decode(payloads, lengths, parsed.header.step_index)
+    model.prior.decode(payloads, lengths, parsed.header.step_index)
 
 
 # ------------------------------------------------------------------ the manifest
@@ -161,7 +163,7 @@ def test_symbols_of_a_vector_coded_again_give_its_payloads(name, codec):
     for chunk in parsed.chunks:
         piece = symbols[:, :, start : start + chunk.n_frames]
         start += chunk.n_frames
-        again = tuple(codec.file.prior.encode(s, parsed.header.step_index) for s in piece)
+        again = tuple(codec.model.prior.encode(s, parsed.header.step_index) for s in piece)
         assert again == chunk.payloads
 
 
@@ -211,7 +213,7 @@ def test_speech_encodes_to_nearly_the_pinned_symbols(codec):
 def test_vectors_reach_the_ends_of_the_range_of_symbols_and_both_sides_of_the_escape(codec):
     symbols = codec.symbols(read("unusual/extreme-symbols.hzc"))
     assert {-32768, 0, 32767} <= set(symbols.ravel().tolist())
-    prior, (symbols,) = codec.file.prior, codec.symbols(read("unusual/escape-borders.hzc"))
+    prior, (symbols,) = codec.model.prior, codec.symbols(read("unusual/escape-borders.hzc"))
     means, _ = prior.gaussians(symbols, 0)
     residuals = set((symbols - np.floor(means + 0.5)).ravel().astype(int).tolist())
     largest = prior.max_residual
@@ -226,7 +228,7 @@ def test_faulty_vector_is_refused_as_its_check_says(name, codec):
     entry = ALL[name]
     assert entry["error"] == CHECKS.get(entry["check"], "Truncated")
     with pytest.raises(HzcError) as refused:
-        refuse(read(name), codec.file)
+        refuse(read(name), codec.model)
     assert type(refused.value) is getattr(errors, f"{entry['error']}Error")
     assert re.search(SAYS[entry["check"]], str(refused.value)), refused.value
 

@@ -20,10 +20,12 @@ from raw_files import FAULTS, raw_file, vlq, with_faults
 from sound_files import SOUND, VECTORS, chunk, make_dumps, packed
 from spec_page import ROOT, SECTIONS, TEXT, cells, limits, number, plain, table
 
-from hzc import container, entropy, errors, prior, quantize, registry
+from hzc import container, errors
+from hzc.coding import entropy, prior, quantize
 from hzc.container import Chunk, Header, chunks, fields, header
 from hzc.errors import FormatError
-from hzc.modelfile import open_registered
+from hzc.model import registry
+from hzc.model.file import open_registered
 
 BLOCKS = {
     "1": "table", "2": "table", "3": "table table", "4": "fence", "4.1": "table", "4.2": "table",

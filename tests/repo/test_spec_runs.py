@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from sound_files import SOUND, make_dumps
 from spec_page import SECTIONS, plain, table
 
-from hzc import container, entropy
+from hzc import container
+from hzc.coding import entropy
 from hzc.container import Chunk, Header, header
 from hzc.errors import CorruptError
-from hzc.modelfile import open_registered
-from hzc.registry import find_id
+from hzc.model.file import open_registered
+from hzc.model.registry import find_id
 
 Names = dict[str, Any]
 

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from hzc.train import prior as prior_fit
+from hzc.train import prior_fit
 from hzc.train.checkpoint import load_averages
 from hzc.train.config import (
     DataConfig,
@@ -20,8 +20,8 @@ from hzc.train.config import (
 )
 from hzc.train.data import load_corpus
 from hzc.train.export import save_prior
-from hzc.train.latents import collect
-from hzc.train.prior import FrameSampler
+from hzc.train.prior_data import collect
+from hzc.train.prior_fit import FrameSampler
 from hzc.train.rate_distortion import RateDistortionTrainer
 
 RATE_HZ = 16_000

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 import hzc
 from hzc.errors import TrainingError
-from hzc.modelfile import open_model
+from hzc.model.file import open_model
 from hzc.train.adversary import (
     Adversary,
     adversarial_loss,
@@ -322,8 +322,8 @@ def test_export_changes_the_sound_and_no_bit_of_any_file(tmp_path, stage, base, 
     target = Target(240, "mine", tmp_path, 5.0, False, "noise")
     export(stage, run, target, [Path(corpus.names[0])])
     old, new = hzc.load(base), hzc.load(tmp_path / "mine.safetensors")
-    assert new.file.prior.fingerprint == old.file.prior.fingerprint
-    assert new.file.default_step_index == old.file.default_step_index
+    assert new.model.prior.fingerprint == old.model.prior.fingerprint
+    assert new.model.default_step_index == old.model.default_step_index
     x = sound(20_000)
     data = new.encode(x, RATE_HZ)
     assert data == old.encode(x, RATE_HZ)

@@ -20,10 +20,9 @@ from hypothesis.extra import numpy as hnp
 
 import hzc
 from hzc import cli, container
+from hzc.coding.prior import MEAN_FRACTIONS, TABLE_SUM, Prior
 from hzc.errors import TrainingError
-from hzc.prior import MEAN_FRACTIONS, TABLE_SUM, Prior
-from hzc.train import prior as prior_fit
-from hzc.train import tables
+from hzc.train import prior_fit, prior_tables
 from hzc.train.checkpoint import load_averages, load_checkpoint
 from hzc.train.config import (
     DataConfig,
@@ -44,12 +43,12 @@ from hzc.train.export import (
     measure,
     save_prior,
 )
-from hzc.train.latents import base_step, collect
 from hzc.train.loop import is_hidden
 from hzc.train.losses import SpectralDistance, mel_filters
-from hzc.train.network import ContextNetwork, gaussian_kl_bits
 from hzc.train.optimiser import Optimiser, learning_rate_factor
-from hzc.train.prior import FittedPrior, FrameSampler
+from hzc.train.prior_data import base_step, collect
+from hzc.train.prior_fit import FittedPrior, FrameSampler
+from hzc.train.prior_network import ContextNetwork, gaussian_kl_bits
 from hzc.train.rate_distortion import RateDistortionTrainer as Trainer
 
 RATE_HZ = 16_000
@@ -82,7 +81,7 @@ def test_load_corpus_with_a_cache_reads_the_files_once(tmp_path, speech, monkeyp
     data = DataConfig(folders=(str(speech),), cache=str(tmp_path / "deep" / "cache.npy"))
     first = load_corpus(data, RATE_HZ)
     with monkeypatch.context() as patch:
-        patch.setattr("hzc.audio.open_source", None)
+        patch.setattr("hzc.audio.sources.open_source", None)
         again = load_corpus(data, RATE_HZ)
         with pytest.raises(TypeError):
             load_corpus(data, 8_000)
@@ -116,7 +115,7 @@ def test_load_corpus_takes_a_cache_that_tells_no_sizes_and_times(tmp_path, cache
     with np.load(tmp_path / "cache.npz") as stored:
         kept = {name: stored[name] for name in ("names", "starts", "rate")}
     np.savez(tmp_path / "cache.npz", **kept)
-    monkeypatch.setattr("hzc.audio.open_source", None)
+    monkeypatch.setattr("hzc.audio.sources.open_source", None)
     assert load_corpus(cached, RATE_HZ).starts.tolist() == [0, 4_000, 8_000]
     (tmp_path / "b.wav").rename(tmp_path / "c.wav")
     with pytest.raises(TypeError):
@@ -552,7 +551,7 @@ def test_mel_filters_have_weights_that_sum_to_one(n_bins, n_mels):
 def test_kl_bits_equal_those_of_torch():
     torch.manual_seed(0)
     y, prior_mean, scale_index = 5.0 * torch.rand(3, 100).double()
-    scale = tables.SMALLEST_SCALE * 2.0 ** (scale_index / tables.SCALES_PER_OCTAVE)
+    scale = prior_tables.SMALLEST_SCALE * 2.0 ** (scale_index / prior_tables.SCALES_PER_OCTAVE)
     wanted = torch.distributions.kl_divergence(
         torch.distributions.Normal(y, 12.0**-0.5), torch.distributions.Normal(prior_mean, scale)
     )
@@ -737,7 +736,7 @@ def test_sampler_draws_within_recordings_and_the_range_of_steps():
 )
 def test_to_frequencies_of_any_probabilities_sum_to_the_whole(raw, inside):
     probabilities = raw / raw.sum() * inside if raw.sum() > 0 else raw
-    found = tables.to_frequencies(probabilities)
+    found = prior_tables.to_frequencies(probabilities)
     assert found.dtype == np.uint16
     assert found.shape == (len(raw) + 1,)
     assert int(found.astype(np.int64).sum()) == TABLE_SUM
@@ -748,11 +747,11 @@ def test_to_frequencies_of_any_probabilities_sum_to_the_whole(raw, inside):
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 7.3, 80.0])
 def test_bin_probabilities_of_every_width_are_those_of_a_gaussian(scale):
-    found = tables.bin_probabilities(scale, 63)
-    assert found.shape == (len(tables.RELATIVE_WIDTHS), MEAN_FRACTIONS, 127)
+    found = prior_tables.bin_probabilities(scale, 63)
+    assert found.shape == (len(prior_tables.RELATIVE_WIDTHS), MEAN_FRACTIONS, 127)
     assert found.min() >= 0
     assert found.sum(axis=2).max() <= 1 + 1e-12
-    for width, relative in enumerate(tables.RELATIVE_WIDTHS):
+    for width, relative in enumerate(prior_tables.RELATIVE_WIDTHS):
         for fraction in range(MEAN_FRACTIONS):
             offset = (fraction - MEAN_FRACTIONS // 2) / MEAN_FRACTIONS
             edges = (np.arange(-63, 65) - 0.5 - offset) / (scale * relative * math.sqrt(2.0))
@@ -761,7 +760,7 @@ def test_bin_probabilities_of_every_width_are_those_of_a_gaussian(scale):
 
 
 def test_make_tables_gives_a_distribution_for_every_scale_and_fraction():
-    found = tables.make_tables(np.full((5, 4), 0.25), max_residual=20)
+    found = prior_tables.make_tables(np.full((5, 4), 0.25), max_residual=20)
     assert found.shape == (5, MEAN_FRACTIONS, 42)
     assert (found.astype(np.int64).sum(axis=2) == TABLE_SUM).all()
     assert found.min() >= 1
@@ -772,9 +771,9 @@ def test_make_tables_gives_a_distribution_for_every_scale_and_fraction():
 def test_fit_mixtures_finds_the_width_that_the_data_have():
     n_scales = 9
     counts = np.zeros((n_scales, MEAN_FRACTIONS, 127), dtype=np.int64)
-    scale = tables.scales(n_scales)[8]
-    counts[8] = np.rint(1e6 * tables.bin_probabilities(4 * scale, 63)[1])
-    found = tables.fit_mixtures(counts)
+    scale = prior_tables.scales(n_scales)[8]
+    counts[8] = np.rint(1e6 * prior_tables.bin_probabilities(4 * scale, 63)[1])
+    found = prior_tables.fit_mixtures(counts)
     assert found.sum(axis=1).tolist() == pytest.approx([1.0] * n_scales)
     assert found[8].argmax() == 3
     assert found[8, 3] > 0.9
@@ -783,8 +782,8 @@ def test_fit_mixtures_finds_the_width_that_the_data_have():
 
 
 def test_scales_have_four_to_an_octave():
-    found = tables.scales(9)
-    assert found[0] == tables.SMALLEST_SCALE
+    found = prior_tables.scales(9)
+    assert found[0] == prior_tables.SMALLEST_SCALE
     assert found[4:] / found[:5] == pytest.approx(2.0)
 
 
@@ -833,7 +832,7 @@ def test_collect_gives_the_frames_of_every_recording(config, corpus, finished):
 
 
 def test_collect_gives_the_latents_of_the_codec(config, corpus, finished, tmp_path, monkeypatch):
-    monkeypatch.setattr("hzc.train.latents.LEVEL_JITTER_DB", 0.0)
+    monkeypatch.setattr("hzc.train.prior_data.LEVEL_JITTER_DB", 0.0)
     samples = corpus.samples[corpus.starts[4] :]
     one = Corpus(samples, np.array([0, len(samples)]), ("one",))
     weights = load_averages(finished, config).weights
@@ -841,14 +840,14 @@ def test_collect_gives_the_latents_of_the_codec(config, corpus, finished, tmp_pa
     target = Target(240, "mine", tmp_path, 1e3, False, "test")
     export(config, finished, target, find_audio(config.data.folders))
     codec = hzc.load(tmp_path / "mine.safetensors")
-    expected = codec.latents(samples / 32_768, RATE_HZ)[0] / codec.file.base_step[:, None]
+    expected = codec.latents(samples / 32_768, RATE_HZ)[0] / codec.model.base_step[:, None]
     assert np.allclose(latents.T, expected, atol=1e-3)
 
 
 def test_collect_levels_silence_and_whispers_no_more_than_the_codec(
     config, corpus, finished, monkeypatch, sound
 ):
-    monkeypatch.setattr("hzc.train.latents.LEVEL_JITTER_DB", 0.0)
+    monkeypatch.setattr("hzc.train.prior_data.LEVEL_JITTER_DB", 0.0)
     weights = load_averages(finished, config).weights
     voice = sound(32_000)
 
@@ -888,15 +887,15 @@ def test_export_writes_a_model_that_loads_and_its_entry(tmp_path, config, speech
     assert spec.sha256 == sha256(path.read_bytes()).hexdigest()
     assert spec.measured_on == "noise"
     codec = hzc.load(path)
-    assert codec.file.model_id == 241
-    assert codec.file.prior.fingerprint == spec.fingerprint
-    found = measure(codec, recordings, codec.file.default_step_index)
+    assert codec.model.model_id == 241
+    assert codec.model.prior.fingerprint == spec.fingerprint
+    found = measure(codec, recordings, codec.model.default_step_index)
     assert round(found.bitrate_kbps, 4) == spec.measured_kbps <= 2.0
-    finer = measure(codec, recordings, codec.file.default_step_index - 1)
+    finer = measure(codec, recordings, codec.model.default_step_index - 1)
     assert finer.bitrate_kbps > 2.0
     samples, rate_hz = soundfile.read(recordings[0], dtype="float32")
     data = codec.encode(samples.T, rate_hz)
-    assert container.read_header(data)[0].step_index == codec.file.default_step_index
+    assert container.read_header(data)[0].step_index == codec.model.default_step_index
     assert len(codec.decode(data, rate_hz)[0]) == len(samples)
 
 
@@ -907,7 +906,7 @@ def test_export_takes_the_averaged_weights_in_half_precision(tmp_path, config, s
         Target(241, "mine", tmp_path, 2.0, False, "noise"),
         find_audio([str(speech)]),
     )
-    stored = hzc.load(tmp_path / "mine.safetensors").file.arrays("analysis.")
+    stored = hzc.load(tmp_path / "mine.safetensors").model.arrays("analysis.")
     averages = load_averages(finished, config).weights
     for name, array in stored.items():
         assert array.dtype == np.float16

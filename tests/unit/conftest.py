@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from hzc.prior import Prior
+from hzc.coding.prior import Prior
 
 if TYPE_CHECKING:
     from hzc.codec import Codec

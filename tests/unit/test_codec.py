@@ -149,7 +149,7 @@ def test_symbols_are_latents_rounded_to_steps(tiny_codec, sound, rate_hz, step_i
     assert latents.shape == symbols.shape == (1, 32, 97)
     assert latents.dtype == np.float32
     assert symbols.dtype == np.int32
-    step = tiny_codec.file.base_step * np.float32(2.0 ** (step_index / 8))
+    step = tiny_codec.model.base_step * np.float32(2.0 ** (step_index / 8))
     assert np.array_equal(np.rint(latents / step[:, None]), symbols)
 
 
@@ -158,7 +158,7 @@ def test_latents_of_two_channels_have_two(tiny_codec, sound):
     latents = tiny_codec.latents(pair, 16_000)
     symbols = tiny_codec.symbols(tiny_codec.encode(pair, 16_000, keep_channels=True))
     assert latents.shape == (2, 32, 15)
-    assert np.array_equal(np.rint(latents / tiny_codec.file.base_step[:, None]), symbols)
+    assert np.array_equal(np.rint(latents / tiny_codec.model.base_step[:, None]), symbols)
 
 
 def test_encode_without_a_step_index_takes_the_model_s(
@@ -177,7 +177,7 @@ def test_encode_without_a_step_index_takes_the_model_s(
 def test_load_of_a_path_gives_that_model(tiny_model, tiny_codec, sound):
     loaded = hzc.load(tiny_model)
     assert isinstance(loaded, Codec)
-    assert loaded.file.model_id == 240
+    assert loaded.model.model_id == 240
     assert loaded.encode(sound(9_000), 16_000) == tiny_codec.encode(sound(9_000), 16_000)
 
 
@@ -195,7 +195,7 @@ def test_load_does_not_build_the_networks_until_they_are_needed(tiny_model, soun
 
 
 def test_for_model_id_with_the_file_of_that_model_loads_it(tiny_model):
-    assert Codec.for_model_id(240, tiny_model).file.name == "tiny"
+    assert Codec.for_model_id(240, tiny_model).model.name == "tiny"
 
 
 def test_for_model_id_with_another_model_s_file_raises(tiny_model):

@@ -12,9 +12,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hzc import container, quantize
+from hzc import container
 from hzc.blocks import FloatArray, joined
 from hzc.codec import Codec
+from hzc.coding import quantize
 from hzc.container import CHUNK_FRAMES, Chunk, Header
 from hzc.decoder import EVERYTHING, LIVE, WHOLE, Pace, Span, n_samples_in
 from hzc.encoder import linear_gain
@@ -72,7 +73,7 @@ def test_symbols_decoded_so_many_at_a_time_are_the_same(tiny_codec, sound, n_pay
     found = list(tiny_codec.decoder.symbols(parsed.header, parsed.chunks, pace))
     assert [piece.shape for piece in found] == [(3, 32, 80)] * 3 + [(3, 32, 2)]
     assert np.array_equal(np.concatenate(found, axis=-1), tiny_codec.symbols(data))
-    latents = tiny_codec.latents(three, 16_000) / tiny_codec.file.base_step[:, None]
+    latents = tiny_codec.latents(three, 16_000) / tiny_codec.model.base_step[:, None]
     assert np.array_equal(np.concatenate(found, axis=-1), np.rint(latents))
 
 
@@ -106,7 +107,7 @@ def test_samples_with_one_and_two_threads_are_the_same(tiny_codec, coded_minute,
 
 
 def test_samples_equal_one_synthesis_of_all_symbols(tiny_codec, minute, coded_minute):
-    y_hat = quantize.to_latent(tiny_codec.symbols(coded_minute), tiny_codec.file.base_step)
+    y_hat = quantize.to_latent(tiny_codec.symbols(coded_minute), tiny_codec.model.base_step)
     gain_half_db = container.unpack(coded_minute).chunks[0].gain_half_db
     whole = run(tiny_codec.decoder._synthesis, y_hat, "cpu") / linear_gain(gain_half_db)
     found = decoded(tiny_codec, coded_minute)
@@ -137,7 +138,7 @@ def test_samples_of_short_chunks_equal_those_of_long_ones(tiny_codec, sound):
     chunks, start = [], 0
     for n_frames in (1, 12, 2, 15):
         piece = np.ascontiguousarray(symbols[0][:, start : start + n_frames])
-        payload = tiny_codec.file.prior.encode(piece, header.step_index)
+        payload = tiny_codec.model.prior.encode(piece, header.step_index)
         chunks.append(Chunk(n_frames, (payload,), chunk.gain_half_db))
         start += n_frames
     data = streamed(header, chunks)

@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from hzc import audio, container, encoder
+from hzc import container, encoder
+from hzc.audio import level, sources
+from hzc.blocks import Blocks
 from hzc.codec import Codec
+from hzc.coding.prior import Prior
 from hzc.container import CHUNK_FRAMES, Chunk
 from hzc.encoder import Encoded
 from hzc.errors import DesyncError, UnsupportedAudioError
 from hzc.model.load import run
-from hzc.prior import Prior
 
 HOP = 2_000
 WHOLE = 1 << 20
@@ -35,7 +37,7 @@ def n_threads():
 
 def encoded(codec: Codec, samples: np.ndarray, **options: bool) -> Encoded:
     """Encode samples at 16 kHz."""
-    return codec.encoder.encode(audio.array_source(samples, 16_000), **options)
+    return codec.encoder.encode(sources.array_source(samples, 16_000), **options)
 
 
 def gain_half_db(data: bytes) -> int:
@@ -44,10 +46,10 @@ def gain_half_db(data: bytes) -> int:
     return gain
 
 
-def in_blocks(samples: np.ndarray, sizes: list[int], rate_hz: int = 16_000) -> audio.Source:
+def in_blocks(samples: np.ndarray, sizes: list[int], rate_hz: int = 16_000) -> sources.Source:
     """Return samples [channel, sample] as a source whose blocks have the sizes, in turn."""
 
-    def blocks() -> audio.Blocks:
+    def blocks() -> Blocks:
         start = turn = 0
         while start < samples.shape[1]:
             size = sizes[turn % len(sizes)]
@@ -55,7 +57,7 @@ def in_blocks(samples: np.ndarray, sizes: list[int], rate_hz: int = 16_000) -> a
             start, turn = start + size, turn + 1
 
     n_channels, n_samples = samples.shape
-    return audio.Source(rate_hz, n_channels, n_samples / rate_hz, blocks)
+    return sources.Source(rate_hz, n_channels, n_samples / rate_hz, blocks)
 
 
 # --- the same everywhere --------------------------------------------------------------------
@@ -80,7 +82,7 @@ def test_latents_equal_one_analysis_of_all_samples(tiny_codec, minute):
     x = minute * encoder.linear_gain(gain_half_db(encoded(tiny_codec, minute).data))
     padded = np.pad(x, (0, -len(x) % HOP))[None]
     whole = run(tiny_codec.encoder._analysis, padded, "cpu")
-    found = tiny_codec.encoder.latents(audio.array_source(minute, 16_000))
+    found = tiny_codec.encoder.latents(sources.array_source(minute, 16_000))
     assert np.abs(found - whole).max() < 1e-4
 
 
@@ -89,7 +91,7 @@ def test_latents_equal_one_analysis_of_all_samples(tiny_codec, minute):
 def test_encode_in_blocks_of_any_size_gives_the_same_bytes(tiny_codec, sound, sizes, rate_hz):
     pair = np.stack([sound(90_001, rate_hz, 1), sound(90_001, rate_hz, 2)])
     source = in_blocks(pair, sizes, rate_hz)
-    whole = audio.array_source(pair, rate_hz)
+    whole = sources.array_source(pair, rate_hz)
     for keep_channels in (False, True):
         found = tiny_codec.encoder.encode(source, keep_channels=keep_channels).data
         assert found == tiny_codec.encoder.encode(whole, keep_channels=keep_channels).data
@@ -108,10 +110,10 @@ def test_encode_of_a_wrong_duration_counts_the_samples_that_come(tiny_codec, min
 def test_encode_of_a_source_that_changes_keeps_the_length_it_had_first(tiny_codec, minute, n_later):
     lengths = iter([50_000, n_later])
 
-    def blocks() -> audio.Blocks:
+    def blocks() -> Blocks:
         return iter([minute[None, : next(lengths)]])
 
-    data = tiny_codec.encoder.encode(audio.Source(16_000, 1, None, blocks)).data
+    data = tiny_codec.encoder.encode(sources.Source(16_000, 1, None, blocks)).data
     assert container.unpack(data).header.n_samples == 50_000
     if n_later > 50_000:
         assert data == encoded(tiny_codec, minute[:50_000]).data
@@ -135,13 +137,13 @@ def test_encode_scaled_input_changes_the_gain_alone(tiny_codec, minute, decibels
 
 def test_encode_brings_the_loud_parts_to_the_target_level(tiny_codec, minute):
     gain_db = gain_half_db(encoded(tiny_codec, minute).data) / 2
-    level_db = audio.survey(audio.array_source(minute, 16_000)).level_db
+    level_db = level.survey(sources.array_source(minute, 16_000)).level_db
     assert level_db + gain_db == pytest.approx(encoder.TARGET_LEVEL_DB, abs=0.26)
 
 
 def test_encode_very_quiet_input_limits_the_gain(tiny_codec, minute):
     x = minute[:50_000]
-    level_db = audio.survey(audio.array_source(x, 16_000)).level_db
+    level_db = level.survey(sources.array_source(x, 16_000)).level_db
     quiet = x * np.float32(10.0 ** ((-68.0 - level_db) / 20.0))
     assert gain_half_db(encoded(tiny_codec, quiet).data) == encoder.MAX_GAIN_HALF_DB
 
@@ -163,7 +165,7 @@ def test_encode_silence_is_left_as_it_is(tiny_codec, peak):
 
 def test_encode_digital_silence_repeats_one_frame(tiny_codec):
     symbols = tiny_codec.symbols(encoded(tiny_codec, np.zeros(100_000)).data)
-    reach = tiny_codec.file.config.analysis_context_frames
+    reach = tiny_codec.model.config.analysis_context_frames
     inner = symbols[:, :, reach:-reach]
     assert (inner == inner[:, :, :1]).all()
 
@@ -172,7 +174,7 @@ def test_encode_digital_silence_repeats_one_frame(tiny_codec):
     ("level_db", "expected"),
     [
         (-26.0, 0), (-26.2, 0), (-26.3, 1), (-6.0, -40), (-36.0, 20), (-56.0, 60), (-69.0, 60),
-        (10.0, -60), (audio.SILENCE_DB, 0), (-200.0, 0),
+        (10.0, -60), (level.SILENCE_DB, 0), (-200.0, 0),
     ],
 )  # fmt: skip
 def test_gain_for_a_level_leads_to_the_target_as_far_as_allowed(level_db, expected):
@@ -200,7 +202,7 @@ def ideal_bits(codec: Codec, data: bytes) -> float:
     symbols = codec.symbols(data)
     starts = range(0, symbols.shape[-1], CHUNK_FRAMES)
     return sum(
-        codec.file.prior.ideal_bits(channel[:, start : start + CHUNK_FRAMES], 0)
+        codec.model.prior.ideal_bits(channel[:, start : start + CHUNK_FRAMES], 0)
         for channel in symbols
         for start in starts
     )
@@ -247,7 +249,7 @@ def test_kl_bits_of_one_latent_equal_numerical_integration(static_codec):
     y = np.array([[[0.3, -7.2]] * 32], dtype=np.float32)
     coded = encoder._Coded(Chunk(2, (b"",)), y, np.rint(y).astype(np.int32))
     found = static_codec.encoder._kl_bits(coded, 0)
-    width, sigma = float(static_codec.file.mixtures[0][7, 0]), 12**-0.5
+    width, sigma = float(static_codec.model.mixtures[0][7, 0]), 12**-0.5
     grid = np.linspace(-4, 4, 20_001)
     expected = 0.0
     for value in (0.3, -7.2):
@@ -263,7 +265,8 @@ MEASURE_MEMORY = """
 import sys
 import numpy as np
 import torch
-from hzc import audio, container
+from hzc import container
+from hzc.audio import sources
 from hzc.codec import Codec
 
 torch.set_num_threads(1)
@@ -278,7 +281,7 @@ def peak_mb():
 
 
 def there_and_back(minutes):
-    source = audio.Source(16_000, 1, 60.0 * minutes, lambda: (block for _ in range(12 * minutes)))
+    source = sources.Source(16_000, 1, 60.0 * minutes, lambda: (block for _ in range(12 * minutes)))
     data = codec.encoder.encode(source).data
     encoded_mb = peak_mb()
     parsed = container.unpack(data)
@@ -310,7 +313,7 @@ def test_encode_and_decode_of_twenty_minutes_never_hold_all_samples(
 
 def test_encode_tells_the_seconds_that_it_did(tiny_codec, minute):
     told: list[float] = []
-    tiny_codec.encoder.encode(audio.array_source(minute, 16_000), progress=told.append)
+    tiny_codec.encoder.encode(sources.array_source(minute, 16_000), progress=told.append)
     assert len(told) == 7
     assert sum(told) == 481 / 8
 
@@ -368,7 +371,7 @@ def test_encode_stream_that_ends_early_gives_the_bytes_of_encode(
 
 @pytest.mark.parametrize("pieces", [[], [np.zeros((2, 0), np.float32)] * 3])
 def test_encode_stream_of_no_samples_raises_and_writes_nothing(tiny_codec, pieces):
-    source, written = audio.Source(16_000, 2, None, lambda: iter(pieces)), []
+    source, written = sources.Source(16_000, 2, None, lambda: iter(pieces)), []
     with pytest.raises(UnsupportedAudioError, match="no samples"):
         tiny_codec.encoder.encode_stream(source, written.append)
     assert written == []

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hzc.entropy import (
+from hzc.coding.entropy import (
     MAX_VALUE,
     MIN_VALUE,
     PRECISION_BITS,

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hzc.errors import CorruptError, WeightsError
-from hzc.prior import (
+from hzc.coding.prior import (
     ACTIVATION_MAX,
     ARRAYS,
     CONTEXT_CLIP,
@@ -21,6 +20,7 @@ from hzc.prior import (
     TABLE_SUM,
     Prior,
 )
+from hzc.errors import CorruptError, WeightsError
 
 SIZES = {
     "4x2": {},

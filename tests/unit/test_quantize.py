@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hzc.coding.quantize import steps, to_latent, to_symbols
 from hzc.errors import LatentError
-from hzc.quantize import steps, to_latent, to_symbols
 
 BASE_STEP = np.array([0.25, 1.0, 3.0], dtype=np.float32)
 

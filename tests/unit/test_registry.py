@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hzc import registry
 from hzc.errors import UnknownModelError, WeightsError
-from hzc.registry import PRIVATE_IDS, ModelSpec
+from hzc.model import registry
+from hzc.model.registry import PRIVATE_IDS, ModelSpec
 
 ENTRY = {
     "model_id": 7, "name": "seven", "file": "seven.safetensors", "sha256": "0" * 64,

@@ -12,10 +12,10 @@ import pytest
 from hzc import container
 from hzc.blocks import FloatArray, joined
 from hzc.codec import Codec
+from hzc.coding.prior import Prior
 from hzc.container import CHUNK_FRAMES, Chunk, Container, Gap, Reader, unpack
 from hzc.decoder import EVERYTHING, LIVE, WHOLE, Pace, Span
 from hzc.errors import OutOfRangeError
-from hzc.prior import Prior
 
 RATES_HZ = (8_000, 16_000, 44_100)
 TOLERANCE = 1e-4
@@ -243,7 +243,7 @@ def n_decoded(monkeypatch) -> Callable[[], int]:
 def test_span_takes_no_more_chunks_than_it_needs(
     tiny_codec, known, n_decoded, span, n_taken, n_needed, pace
 ):
-    assert tiny_codec.file.config.synthesis_context_frames <= 8
+    assert tiny_codec.model.config.synthesis_context_frames <= 8
     pieces = Counted(known.chunks)
     part(tiny_codec, known, 16_000, span, pace, pieces)
     assert (pieces.n_taken, n_decoded()) == (n_taken, n_needed)

@@ -264,7 +264,7 @@ def test_joined_recordings_sound_like_each(tiny_codec, sound):
     whole, _ = tiny_codec.decode(joined([unpack(data) for data in coded]))
     assert len(whole) == sum(map(len, sounds))
     at = 0
-    margin = tiny_codec.file.config.synthesis_context_frames * 2_000
+    margin = tiny_codec.model.config.synthesis_context_frames * 2_000
     for data in coded:
         alone, _ = tiny_codec.decode(data)
         inner = slice(margin, len(alone) - margin)

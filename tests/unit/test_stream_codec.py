@@ -9,22 +9,23 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pytest
 
-from hzc import audio, container
+from hzc import container
+from hzc.audio import level, sources
+from hzc.bitrate import Rate
 from hzc.blocks import FloatArray, joined
 from hzc.codec import Codec
+from hzc.coding.prior import Prior
 from hzc.container import CHUNK_FRAMES, Chunk, Container, Reader
 from hzc.decoder import LIVE
 from hzc.encoder import MAX_LIVE_GAIN_HALF_DB, STREAM_AFTER_S, TARGET_LEVEL_DB
 from hzc.errors import CorruptError, DesyncError, TruncatedError, UnsupportedAudioError
-from hzc.prior import Prior
-from hzc.rate import Rate
 
 HOP = 2_000
 CHUNK_SAMPLES = CHUNK_FRAMES * HOP
 BLOCK = 16_000
 
 
-def in_blocks(samples: np.ndarray, sizes: Sequence[int], rate_hz: int = 16_000) -> audio.Source:
+def in_blocks(samples: np.ndarray, sizes: Sequence[int], rate_hz: int = 16_000) -> sources.Source:
     """Return samples [channel, sample] as a pipe whose blocks have the sizes, in turn."""
     samples = np.atleast_2d(samples)
 
@@ -38,13 +39,15 @@ def in_blocks(samples: np.ndarray, sizes: Sequence[int], rate_hz: int = 16_000) 
     return once(blocks(), len(samples), rate_hz)
 
 
-def once(blocks: Iterator[FloatArray], n_channels: int = 1, rate_hz: int = 16_000) -> audio.Source:
+def once(
+    blocks: Iterator[FloatArray], n_channels: int = 1, rate_hz: int = 16_000
+) -> sources.Source:
     """Return blocks as a source that can be gone through once."""
     rest = [blocks]
-    return audio.Source(rate_hz, n_channels, None, lambda: rest.pop())
+    return sources.Source(rate_hz, n_channels, None, lambda: rest.pop())
 
 
-def streamed(codec: Codec, source: audio.Source, **options: object) -> tuple[bytes, Rate]:
+def streamed(codec: Codec, source: sources.Source, **options: object) -> tuple[bytes, Rate]:
     """Return what encode_stream writes, and the rate that it tells."""
     written: list[bytes] = []
     rate = codec.encoder.encode_stream(source, written.append, **options)
@@ -214,7 +217,7 @@ def test_encode_stream_of_faint_noise_limits_the_gain(tiny_codec):
 def test_encode_stream_of_shouting_has_a_negative_gain(tiny_codec, sound):
     samples = 3.0 * sound(15 * 16_000)
     found = gains(container.unpack(streamed(tiny_codec, in_blocks(samples, [BLOCK]))[0]))
-    measured = audio.survey(audio.array_source(samples[:CHUNK_SAMPLES], 16_000)).level_db
+    measured = level.survey(sources.array_source(samples[:CHUNK_SAMPLES], 16_000)).level_db
     assert found[0] == round(2 * (TARGET_LEVEL_DB - measured)) < 0
 
 
@@ -300,7 +303,7 @@ def test_samples_of_a_damaged_stream_are_given_up_to_the_damage(tiny_codec, minu
 # --- how long it takes ----------------------------------------------------------------------
 
 
-def stalling(n_s: int, sound: Callable[..., FloatArray], taken: list[float]) -> audio.Source:
+def stalling(n_s: int, sound: Callable[..., FloatArray], taken: list[float]) -> sources.Source:
     """Return a source that tells how many seconds were taken from it, a tenth at a time."""
 
     def blocks() -> Iterator[FloatArray]:

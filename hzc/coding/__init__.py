@@ -1,0 +1,1 @@
+"""Latents to coded bits and back: quantiser, integer prior, arithmetic coder."""
