@@ -1,11 +1,10 @@
-"""Benchmarks against real peers: `hzc-bench`, and smaller measuring scripts.
+"""Benchmarks of hzc and of its peers: the command `hzc-bench`.
 
-    cli ─▶ run ─▶ peers ─▶ ogg            bytes and decoded samples of every codec
-     │      ├──▶ align                    one delay a codec, taken out
-     │      └──▶ metrics ─▶ models, spectra, store
-     ├──▶ speed
-     └──▶ report ─▶ summary, plots;  page ─▶ spectra
+    cli ─▶ bars, stress, sources ─▶ report ─▶ summary, plots;  page ─▶ spectra
+     └──▶ pipeline ─▶ systems, lyra, published     decoded samples and bytes of every system
+           ├───────▶ align                         the delay, taken out
+           └───────▶ metrics ─▶ models, words, artefacts, spectra, store
 
-Packages that only one metric needs are imported when that metric is loaded; what is missing is left
-out and named in the report.
+Packages that only one metric or system needs are imported when that is loaded; what is missing is
+left out and named in the report.
 """

@@ -9,11 +9,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hzc.blocks import FloatArray
+from hzc_bench.samples import SAMPLE_RATE_HZ, FloatArray
 
-RATE_HZ = 16_000
-"""Of everything that is measured."""
-HOP = RATE_HZ // 1000
+HOP = SAMPLE_RATE_HZ // 1000
 WINDOW = 20
 """Envelope frames, of 1 ms, that are averaged."""
 LOWEST_MS, HIGHEST_MS = -60, 250

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hzc.blocks import FloatArray
 from hzc_bench import spectra
-from hzc_bench.align import RATE_HZ, envelope
+from hzc_bench.align import envelope
+from hzc_bench.samples import SAMPLE_RATE_HZ, FloatArray
 
 Floats = npt.NDArray[np.float64]
 
@@ -79,7 +79,7 @@ def pumping_db(reference: FloatArray, decoded: FloatArray) -> float:
 
 
 def _slow_levels_db(samples: FloatArray) -> Floats:
-    n = SLOW_MS * RATE_HZ // 1000
+    n = SLOW_MS * SAMPLE_RATE_HZ // 1000
     whole = samples[: max(1, len(samples) // n) * n]
     power = np.square(whole, dtype=np.float64).reshape(-1, min(n, len(whole))).mean(1)
     levels: Floats = 10.0 * np.log10(power + 1e-9)
@@ -93,14 +93,14 @@ def repetition(samples: FloatArray) -> float:
     means over 9 bins and 41 frames; the figure is its highest autocorrelation at lags of 50 to 250
     ms. NaN where nothing is above 4 kHz.
     """
-    first = LOWEST_HZ * TEXTURE_WINDOW // RATE_HZ
+    first = LOWEST_HZ * TEXTURE_WINDOW // SAMPLE_RATE_HZ
     seen = spectra.magnitudes(samples, TEXTURE_WINDOW, TEXTURE_HOP)[:, first:-4]
     if np.median(seen) < 1e-5:
         return float("nan")
     logs = np.log(seen + 1e-6)
     fine = logs - _means(_means(logs, 9, 1), 41, 0)
     fine -= fine.mean(0)
-    per_hop_ms = 1000.0 * TEXTURE_HOP / RATE_HZ
+    per_hop_ms = 1000.0 * TEXTURE_HOP / SAMPLE_RATE_HZ
     low, high = round(SHORTEST_MS / per_hop_ms), round(LONGEST_MS / per_hop_ms)
     high = min(high, len(fine) // 2)
     spectrum = np.abs(np.fft.rfft(fine, 2 * len(fine), axis=0)) ** 2

@@ -1,7 +1,5 @@
 """Make the clips of children and of shouting that hzc is measured on, out of Debian packages.
 
-usage: make-hard-clips [--packages DIR] OUT
-
 Writes OUT/children, OUT/shouting and OUT/calm (two of the shouting actors, for comparison): 16 kHz
 mono FLAC. Most recordings are short; those of a speaker are joined with 0.3 s of digital silence,
 and scaled only where a clip's peak passes 0.99. hard-clips.tsv lists which recordings make which
@@ -15,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import shutil
 import subprocess
 import zipfile
@@ -25,12 +24,10 @@ from tempfile import TemporaryDirectory
 
 import click
 import numpy as np
+import soundfile
 
-from hzc.audio import sources, writers
-from hzc.blocks import FloatArray
-from hzc.errors import HzcError
-from hzc_bench import peers
-from hzc_bench.align import RATE_HZ
+from hzc_bench import samples
+from hzc_bench.samples import SAMPLE_RATE_HZ, FloatArray
 
 LIB = Path(__file__).resolve().parent
 SILENCE_S = 0.3
@@ -38,7 +35,7 @@ MAX_PEAK = 0.99
 
 
 def rows(name: str) -> Iterator[dict[str, str]]:
-    """Yield the lines of a table beside this file."""
+    """Yield the lines of a table next to this file."""
     with (LIB / name).open(newline="", encoding="utf-8") as file:
         lines = (line for line in file if not line.startswith("#"))
         yield from csv.DictReader(lines, delimiter="\t")
@@ -49,7 +46,7 @@ def run(*command: str | Path, folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, stdout=2, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        # apt-get's first error tells more than its last, and warnings come before it.
+        # apt-get's first error says more than its last, and warnings come before it.
         reason = next((line for line in said if line.startswith("E: ")), said[-1])
         raise click.ClickException(f"{command[0]} failed: {reason.removeprefix('E: ')}")
 
@@ -82,7 +79,7 @@ def contents(package: Path, path: str) -> bytes:
 
 def joined(recordings: list[FloatArray]) -> FloatArray:
     """Return the recordings with silence between them, float32 [sample], peak at most 0.99."""
-    silence = np.zeros(round(SILENCE_S * RATE_HZ), np.float32)
+    silence = np.zeros(round(SILENCE_S * SAMPLE_RATE_HZ), np.float32)
     clip = np.concatenate([part for x in recordings for part in (silence, x)][1:])
     return clip * np.float32(MAX_PEAK / max(np.abs(clip).max(), MAX_PEAK))
 
@@ -95,11 +92,11 @@ def write_clips(unpacked: Path, out: Path) -> None:
         clips[row["folder"], row["clip"]].append(recording)
     seconds: dict[str, list[float]] = defaultdict(list)
     for (folder, name), files in clips.items():
-        clip = joined([peers.at_16_khz(sources.open_source(file)) for file in files])
+        clip = joined([samples.at_16_khz(io.BytesIO(file)) for file in files])
         path = out / folder / f"{name}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
-        writers.write(path, path.name, iter([clip[None]]), RATE_HZ, writers.Size(1, len(clip)))
-        seconds[folder].append(len(clip) / RATE_HZ)
+        soundfile.write(path, clip, SAMPLE_RATE_HZ)
+        seconds[folder].append(len(clip) / SAMPLE_RATE_HZ)
     for folder, durations in seconds.items():
         click.echo(f"{folder}: {len(durations)} clips, {sum(durations):.1f} s")
 
@@ -139,7 +136,7 @@ def main(out: Path, packages: Path | None) -> None:
             make(out, packages, Path(work))
     except OSError as error:
         raise click.ClickException(f"{error.filename}: {error.strerror}") from error
-    except (HzcError, zipfile.BadZipFile) as error:
+    except (soundfile.LibsndfileError, zipfile.BadZipFile) as error:
         raise click.ClickException(str(error)) from error
 
 

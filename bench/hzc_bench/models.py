@@ -17,9 +17,7 @@ from functools import cache, lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from hzc.blocks import FloatArray
-from hzc_bench.align import RATE_HZ
-from hzc_bench.store import Store, digest
+from hzc_bench.samples import SAMPLE_RATE_HZ, FloatArray
 
 Compare = Callable[[FloatArray, FloatArray], float]
 FRAME_MS = 5.0
@@ -30,14 +28,16 @@ def pesq(mode: str) -> Compare:
     """Return PESQ, MOS-LQO; mode is "wb" (P.862.2) or "nb" (P.862.1)."""
     from pesq import pesq as score
 
-    return lambda reference, decoded: float(score(RATE_HZ, reference, decoded, mode))
+    return lambda reference, decoded: float(score(SAMPLE_RATE_HZ, reference, decoded, mode))
 
 
 def stoi(extended: bool) -> Compare:
     """Return STOI or ESTOI, about 0 … 1."""
     from pystoi import stoi as score
 
-    return lambda reference, decoded: float(score(reference, decoded, RATE_HZ, extended=extended))
+    return lambda reference, decoded: float(
+        score(reference, decoded, SAMPLE_RATE_HZ, extended=extended)
+    )
 
 
 def visqol() -> Compare:
@@ -49,7 +49,7 @@ def visqol() -> Compare:
 
     def score(reference: FloatArray, decoded: FloatArray) -> float:
         signals = (reference.astype(np.float64), decoded.astype(np.float64))
-        return float(api.measure_from_arrays(*signals, RATE_HZ).moslqo)
+        return float(api.measure_from_arrays(*signals, SAMPLE_RATE_HZ).moslqo)
 
     return score
 
@@ -78,7 +78,7 @@ def speaker_similarity() -> Compare:
     encoder = VoiceEncoder("cpu", verbose=False)
 
     def embedding(samples: FloatArray) -> FloatArray:
-        voice: FloatArray = encoder.embed_utterance(preprocess_wav(samples, RATE_HZ))
+        voice: FloatArray = encoder.embed_utterance(preprocess_wav(samples, SAMPLE_RATE_HZ))
         return voice
 
     return lambda reference, decoded: float(embedding(reference) @ embedding(decoded))
@@ -95,8 +95,8 @@ def f0() -> Callable[[FloatArray], npt.NDArray[np.float64]]:
     @lru_cache(maxsize=2)
     def tracked(data: bytes) -> npt.NDArray[np.float64]:
         x = np.frombuffer(data, np.float32).astype(np.float64)
-        coarse, times = pyworld.dio(x, RATE_HZ, frame_period=FRAME_MS)
-        fine: npt.NDArray[np.float64] = pyworld.stonemask(x, coarse, times, RATE_HZ)
+        coarse, times = pyworld.dio(x, SAMPLE_RATE_HZ, frame_period=FRAME_MS)
+        fine: npt.NDArray[np.float64] = pyworld.stonemask(x, coarse, times, SAMPLE_RATE_HZ)
         return fine
 
     return lambda samples: tracked(samples.astype(np.float32).tobytes())
@@ -141,35 +141,6 @@ def voicing_error() -> Compare:
     """Return the share, 0 … 1, of frames that are voiced in one of the signals only."""
     track = f0()
     return lambda reference, decoded: float(np.mean((track(reference) > 0) != (track(decoded) > 0)))
-
-
-def word_error_rate(store: Store, version: str) -> Compare:
-    """Return the word error rate of PocketSphinx against its own transcript of the reference."""
-    import jiwer
-    from pocketsphinx import Decoder
-
-    # Narrow beams: a third of the time of the defaults, and hardly worse on clean speech.
-    beams = {"maxhmmpf": 3000, "maxwpf": 20, "ds": 2, "topn": 2, "pl_window": 10}
-
-    def recognised(samples: FloatArray) -> str:
-        # A recogniser of its own for each: one that has heard something adapts to it.
-        recogniser = Decoder(samprate=RATE_HZ, loglevel="FATAL", **beams)
-        recogniser.start_utt()
-        pcm = np.round(np.clip(samples, -1.0, 1.0) * 32767.0).astype("<i2")
-        recogniser.process_raw(pcm.tobytes(), full_utt=True)
-        recogniser.end_utt()
-        hypothesis = recogniser.hyp()
-        return str(hypothesis.hypstr) if hypothesis else ""
-
-    def transcript(samples: FloatArray) -> str:
-        key = f"transcript {version} {digest(samples)}"
-        return str(store.remembered(key, lambda: recognised(samples)))
-
-    def score(reference: FloatArray, decoded: FloatArray) -> float:
-        expected, found = transcript(reference), transcript(decoded)
-        return float(jiwer.wer(expected, found)) if expected else float("nan")
-
-    return score
 
 
 @contextlib.contextmanager

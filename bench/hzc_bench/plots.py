@@ -16,79 +16,78 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from hzc.blocks import FloatArray
 from hzc_bench import spectra, summary
 from hzc_bench.metrics import Metric
-from hzc_bench.peers import Codec
-from hzc_bench.run import Row
+from hzc_bench.pipeline import Row
+from hzc_bench.samples import FloatArray
+from hzc_bench.systems import System
 
-FAMILIES = {"hzc": "#c0392b", "opus": "#2c6fbb", "codec2": "#3a8f4d", "speex": "#b7791f",
-            "lyra": "#7d4fb0"}  # fmt: skip
-NAMES = {"hzc": "hzc", "opus": "Opus", "codec2": "Codec 2", "speex": "Speex", "lyra": "Lyra v2"}
-MARKERS = {"hzc": "*", "opus": "o", "codec2": "s", "speex": "^", "lyra": "D"}
+STYLES = {
+    "hzc": ("#c0392b", "o", "hzc"), "hzc-effort": ("#e67e22", "o", "hzc, with search"),
+    "Opus": ("#2c6fbb", "o", ""), "Codec 2": ("#3a8f4d", "s", ""), "Lyra v2": ("#7d4fb0", "D", ""),
+    "Speex narrowband": ("#8a6d3b", "v", ""), "Speex wideband": ("#b7791f", "^", ""),
+}  # fmt: skip
+"""Family to colour, marker, and a title where its own name is none."""
+OTHER = ("#444444", "x", "")
 N_COLUMNS = 3
 LOWEST_DB, HIGHEST_DB = -90.0, -15.0
+ARROWS = {"higher": " (higher is better)", "lower": " (lower is better)", "zero": "", "": ""}
 
 
 def quality(
-    path: Path, rows: Sequence[Row], codecs: Sequence[Codec], metrics: Sequence[Metric]
+    path: Path, rows: Sequence[Row], systems: Sequence[System], metrics: Sequence[Metric]
 ) -> None:
-    """Write a PNG with one panel for each metric: its mean against kbit/s of file bytes."""
+    """Write a PNG with one panel for each metric: its mean against kbit/s of file bytes.
+
+    What shares a family is joined by a line, in the order of rates.
+    """
     n_rows = -(-len(metrics) // N_COLUMNS)
+    size = (4.2 * N_COLUMNS, 3.0 * n_rows + 0.9)
     with mpl.rc_context({"font.size": 9}):
-        figure, axes = plt.subplots(
-            n_rows, N_COLUMNS, figsize=(4.0 * N_COLUMNS, 2.9 * n_rows), squeeze=False
-        )
+        figure, axes = plt.subplots(n_rows, N_COLUMNS, figsize=size, squeeze=False)
         for axis, metric in zip(axes.flat, metrics, strict=False):
-            panel(axis, rows, codecs, metric)
+            panel(axis, rows, systems, metric)
         for axis in list(axes.flat)[len(metrics) :]:
             axis.set_visible(False)
-        present = {codec.name.split("-")[0] for codec in codecs}
-        handles = [
-            Line2D([], [], color=colour, marker=MARKERS[family], ls="none", label=NAMES[family])
-            for family, colour in FAMILIES.items()
-            if family in present
-        ]
-        figure.tight_layout(rect=(0.0, 0.04, 1.0, 1.0))
+        figure.tight_layout(rect=(0.0, 0.9 / size[1], 1.0, 1.0))
+        handles = []
+        for family in dict.fromkeys(system.family for system in systems):
+            if family != "original":
+                colour, marker, title = STYLES.get(family, OTHER)
+                handles.append(Line2D([], [], color=colour, marker=marker, label=title or family))
         figure.legend(handles=handles, loc="lower left", ncols=len(handles), frameon=False,
-                      title="mean and 95 % interval against kbit/s of file bytes",
-                      alignment="left")  # fmt: skip
+                      title="mean and 95 % interval against kbit/s of file bytes; a star is hzc's "
+                      "default", alignment="left")  # fmt: skip
         figure.savefig(path, dpi=80)
         plt.close(figure)
 
 
-def panel(axis: Axes, rows: Sequence[Row], codecs: Sequence[Codec], metric: Metric) -> None:
-    """Draw one metric of every codec, whiskers for 95 % intervals."""
-    lines: dict[str, list[tuple[float, float]]] = {}
-    for codec in codecs:
-        y = summary.figure(rows, codec.name, metric.name)
-        if not np.isfinite(y.mean):
-            continue
-        if codec.name == "original":
-            if not metric.is_referenced:
-                axis.axhline(y.mean, color="#777", lw=0.8, ls="--")
-                axis.annotate("original", (0.99, y.mean), xycoords=("axes fraction", "data"),
-                              ha="right", va="bottom", color="#777", fontsize=8)  # fmt: skip
-            continue
-        x = summary.rate(rows, codec.name).mean
-        family = codec.name.split("-")[0]
-        colour, marker = FAMILIES.get(family, "#444"), MARKERS.get(family, "x")
-        size = 13 if family == "hzc" else 6
-        axis.errorbar(x, y.mean, [[y.mean - y.low], [y.high - y.mean]], color=colour,
-                      marker=marker, ms=size, capsize=2, lw=1.0, ls="none")  # fmt: skip
-        label = codec.name.split("-")[-1]
-        axis.annotate(label, (x, y.mean), xytext=(6, 4),
-                      textcoords="offset points", fontsize=7, color=colour)  # fmt: skip
-        if family != "speex":  # whose bands are two codecs
-            lines.setdefault(family, []).append((x, y.mean))
-    for family, points in lines.items():
-        xs, ys = zip(*sorted(points), strict=True)
-        axis.plot(xs, ys, color=FAMILIES.get(family, "#444"), lw=0.7, alpha=0.5)
-    arrow = {"higher": " (higher is better)", "lower": " (lower is better)", "zero": ""}
-    axis.set_title(metric.title + arrow[metric.better], fontsize=9)
+def panel(axis: Axes, rows: Sequence[Row], systems: Sequence[System], metric: Metric) -> None:
+    """Draw one metric of every system, whiskers for 95 % intervals."""
+    families: dict[str, list[tuple[float, summary.Estimate, bool]]] = {}
+    for system in systems:
+        y = summary.figure(rows, system.name, metric.name)
+        if system.name == "original" and not metric.is_referenced:
+            axis.axhline(y.mean, color="#777", lw=0.8, ls="--")
+            axis.annotate("original", (0.99, y.mean), xycoords=("axes fraction", "data"),
+                          ha="right", va="bottom", color="#777", fontsize=8)  # fmt: skip
+        elif system.name != "original" and np.isfinite(y.mean):
+            point = (summary.rate(rows, system.name).mean, y, system.name == "hzc")
+            families.setdefault(system.family, []).append(point)
+    for family, points in families.items():
+        colour, marker, _ = STYLES.get(family, OTHER)
+        points.sort(key=lambda point: point[0])
+        xs, ys = [x for x, _, _ in points], [y.mean for _, y, _ in points]
+        reach = [[y.mean - y.low for _, y, _ in points], [y.high - y.mean for _, y, _ in points]]
+        is_curve = family.startswith("hzc")
+        axis.errorbar(xs, ys, reach, color=colour, marker=marker, ms=4 if is_curve else 6, lw=1.0,
+                      elinewidth=0.8, capsize=2, zorder=3 if is_curve else 2)  # fmt: skip
+        stars = [(x, y.mean) for x, y, is_default in points if is_default]
+        axis.plot(*zip(*stars, strict=True), "*", ms=13, color=colour, zorder=4) if stars else None
+    axis.set_title(metric.title + ARROWS[metric.better], fontsize=9)
     axis.set_xscale("log", base=2)
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axis.margins(0.14)
+    axis.margins(0.08)
     axis.grid(alpha=0.25)
 
 

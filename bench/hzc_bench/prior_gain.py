@@ -1,40 +1,24 @@
-"""Measure what the context prior saves against static tables, on a folder of recordings.
-
-usage: hzc-prior-gain [--model NAME] [--fit-on OTHER] DIR
-
-Prints bits per frame: under static tables, one per dimension; under the context prior; and in coded
-payload bytes. The static tables are the histograms of the measured symbols themselves, so that none
-could do better. With --fit-on a second kind is added, which a codec could really ship: histograms
-of the recordings in OTHER, fixed before DIR is looked at.
-"""
+"""What the context prior saves against static tables."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 
-import click
 import numpy as np
+import numpy.typing as npt
 
-import hzc
 from hzc import container
-from hzc.audio import sources
 from hzc.codec import Codec
 from hzc.container import CHUNK_FRAMES
+from hzc_bench.samples import Recording
+from hzc_bench.systems import Hzc
 
 UNSEEN_COUNT = 0.1
 """What a histogram holds for every symbol before the first is counted."""
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+Symbols = npt.NDArray[np.int32]
 
 
-def encoded(codec: Codec, folder: Path) -> list[bytes]:
-    """Return a folder's recordings as .hzc files."""
-    paths = sorted(p for p in folder.iterdir() if p.suffix in (".flac", ".wav", ".opus"))
-    if not paths:
-        raise click.UsageError(f"no recordings in {folder}")
-    return [codec.encoder.encode(sources.open_source(path)).data for path in paths]
-
-
-def static_bits(symbols: np.ndarray, fitted_on: np.ndarray | None = None) -> float:
+def static_bits(symbols: Symbols, fitted_on: Symbols | None = None) -> float:
     """Return the code length of int32 [D, F] under a histogram per dimension.
 
     Args:
@@ -52,42 +36,39 @@ def static_bits(symbols: np.ndarray, fitted_on: np.ndarray | None = None) -> flo
     return bits
 
 
-def context_bits(codec: Codec, files: list[bytes], all_symbols: list[np.ndarray]) -> float:
-    """Return the ideal code length under the context prior."""
-    bits = 0.0
-    for data, symbols in zip(files, all_symbols, strict=True):
-        step_index = container.read_header(data)[0].step_index
-        for start in range(0, symbols.shape[1], CHUNK_FRAMES):
-            chunk = np.ascontiguousarray(symbols[:, start : start + CHUNK_FRAMES])
-            bits += codec.model.prior.ideal_bits(chunk, step_index)
-    return bits
+def context_bits(codec: Codec, data: bytes, symbols: Symbols) -> float:
+    """Return the ideal code length of a file's symbols under the context prior."""
+    step_index = container.read_header(data)[0].step_index
+    chunks = [symbols[:, k : k + CHUNK_FRAMES] for k in range(0, symbols.shape[1], CHUNK_FRAMES)]
+    ideal = codec.model.prior.ideal_bits
+    return sum(ideal(np.ascontiguousarray(chunk), step_index) for chunk in chunks)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]}, help=__doc__)
-@click.argument("folder", type=FOLDER)
-@click.option("--model", help="Default: the default model.")
-@click.option("--fit-on", type=FOLDER, metavar="OTHER", help="Recordings for fixed static tables.")
-def main(folder: Path, model: str | None, fit_on: Path | None) -> None:
-    """Measure every recording in a folder."""
-    codec = hzc.load(model)
-    files = encoded(codec, folder)
+def lines(system: Hzc, originals: Sequence[Recording], others: Sequence[Recording]) -> list[str]:
+    """Return bits per frame under the context prior, and under static tables.
+
+    The first static tables are the histograms of the measured symbols themselves, so that none
+    could do better; the second, where there are others, those of other recordings, which a codec
+    could really ship.
+    """
+    codec = system.codec
+    files = [system.encode(original.samples) for original in originals]
     pieces = [codec.symbols(data)[0] for data in files]
     symbols = np.concatenate(pieces, axis=1)
     n_frames = symbols.shape[1]
-    context = context_bits(codec, files, pieces) / n_frames
-    payload = sum(8.0 * container.unpack(data).payload_bytes for data in files) / n_frames
-    click.echo(
-        f"{n_frames} frames, model {codec.model.name}: context {context:.1f}, "
-        f"payload {payload:.1f} bits/frame"
-    )
+    pairs = zip(files, pieces, strict=True)
+    context = sum(context_bits(codec, *pair) for pair in pairs) / n_frames
+    payload = 8.0 * sum(map(system.payload_bytes, files)) / n_frames
     static = {"of these recordings": static_bits(symbols) / n_frames}
-    if fit_on is not None:
-        others = np.concatenate([codec.symbols(d)[0] for d in encoded(codec, fit_on)], axis=1)
-        static[f"of {fit_on}"] = static_bits(symbols, others) / n_frames
-    for whose, bits in static.items():
-        gain = 100.0 * (context / bits - 1.0)
-        click.echo(f"static tables {whose}: {bits:.1f} bits/frame, context {gain:+.1f} %")
-
-
-if __name__ == "__main__":
-    main()
+    if others:
+        seen = [codec.symbols(system.encode(other.samples))[0] for other in others]
+        static["of the others"] = static_bits(symbols, np.concatenate(seen, axis=1)) / n_frames
+    return [
+        f"{n_frames} frames, model {codec.model.name}: context {context:.1f}, "
+        f"payload {payload:.1f} bits/frame",
+        *(
+            f"static tables {whose}: {bits:.1f} bits/frame, "
+            f"context {100.0 * (context / bits - 1.0):+.1f} %"
+            for whose, bits in static.items()
+        ),
+    ]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hzc.blocks import FloatArray
-from hzc_bench.align import RATE_HZ
+from hzc_bench.samples import SAMPLE_RATE_HZ, FloatArray
 
 MEL_WINDOW, MEL_BANDS = 1024, 80
 MEL_FLOOR = 1e-4
@@ -22,9 +21,9 @@ def magnitudes(samples: FloatArray, window: int, hop: int) -> npt.NDArray[np.flo
 def mel_spectrum(samples: FloatArray) -> npt.NDArray[np.float64]:
     """Return log10 mel magnitudes, float64 [frame, band], every 16 ms."""
     padded = np.pad(samples, MEL_WINDOW // 2)
-    top = 2595.0 * np.log10(1.0 + RATE_HZ / 2 / 700.0)
+    top = 2595.0 * np.log10(1.0 + SAMPLE_RATE_HZ / 2 / 700.0)
     edges_hz = 700.0 * (10.0 ** (np.linspace(0.0, top, MEL_BANDS + 2) / 2595.0) - 1.0)
-    bins_hz = np.linspace(0.0, RATE_HZ / 2, MEL_WINDOW // 2 + 1)[:, None]
+    bins_hz = np.linspace(0.0, SAMPLE_RATE_HZ / 2, MEL_WINDOW // 2 + 1)[:, None]
     rising = (bins_hz - edges_hz[:-2]) / np.diff(edges_hz)[:-1]
     falling = (edges_hz[2:] - bins_hz) / np.diff(edges_hz)[1:]
     filters = np.clip(np.minimum(rising, falling), 0.0, None)

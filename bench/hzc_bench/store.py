@@ -12,7 +12,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from hzc.blocks import FloatArray
+from hzc_bench.samples import FloatArray
 
 Value = float | str
 

@@ -1,32 +1,23 @@
-"""Measure what hzc does with sound that it is not made for.
+"""Hard cases out of clean recordings: what hzc does with sound that it is not made for.
 
-usage: hzc-stress [--model NAME] DIR
-
-Makes hard cases out of the clean recordings in DIR, with a fixed seed: noise at several levels, two
-speakers at once, overload, a raised voice, pauses; and a made-up piece of music. Each is encoded
-and decoded. PESQ-WB, STOI and log-mel distance compare with the very input. "STOI of the speech"
-compares with the clean recording, before the codec and after it: how much of the words is left.
-
-The raised voice is the recording played 1.25 times as fast: a stand-in for a child, whose formants
-and pitch it roughly has, not a child's speech.
+The seed is fixed: noise at several levels, two speakers at once, overload, a raised voice, pauses;
+and a made-up piece of music. The raised voice is the recording played 1.25 times as fast: it stands
+for a child, whose formants and pitch it roughly has, but it is not a child's speech.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
-import click
 import numpy as np
 import numpy.typing as npt
 import soxr
 import torch
 
-from hzc.blocks import FloatArray
-from hzc_bench import peers, report, run
-from hzc_bench.align import RATE_HZ
-from hzc_bench.cli import FOLDER, required
+from hzc_bench import pipeline, report, summary
 from hzc_bench.metrics import BY_NAME, Loaded
+from hzc_bench.samples import SAMPLE_RATE_HZ, FloatArray, Recording
+from hzc_bench.systems import Hzc
 
 NAMES = ("pesq_wb", "stoi", "logmel")
 Case = Callable[[FloatArray, FloatArray, np.random.Generator], FloatArray]
@@ -86,12 +77,12 @@ def music(x: FloatArray, _: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Plucked three-note chords, two a second, ten partials each."""
     n = len(x)
     piece = np.zeros(n)
-    t = np.arange(RATE_HZ) / RATE_HZ
-    for start in range(0, n, RATE_HZ // 2):
+    t = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
+    for start in range(0, n, SAMPLE_RATE_HZ // 2):
         for semitones in rng.choice([0, 2, 4, 5, 7, 9, 11, 12, 14, 16], 3, replace=False):
             f0_hz = 130.8 * 2 ** (semitones / 12)
             note = sum(np.sin(2 * np.pi * f0_hz * k * t) / k for k in range(1, 11))
-            end = min(n, start + RATE_HZ)
+            end = min(n, start + SAMPLE_RATE_HZ)
             piece[start:end] += (note * np.exp(-4.0 * t))[: end - start]
     made: FloatArray = (piece / rms(piece) * 0.08).astype(np.float32)
     return made
@@ -112,48 +103,35 @@ CASES: dict[str, tuple[Case, bool]] = {
 """Title to what makes the case, and whether the clean recording can be compared with it."""
 
 
-def figures(
-    codec: peers.Hzc,
-    loaded: Loaded,
-    case: Case,
-    is_speech_kept: bool,
-    recordings: list[FloatArray],
-) -> Iterator[list[float]]:
-    """Yield bits, seconds, the figures of NAMES, STOI of the speech before and after."""
+def made(case: Case, originals: Sequence[Recording]) -> Iterator[Recording]:
+    """Yield the recordings of a case."""
     rng = np.random.default_rng(1)
-    for x, other in zip(recordings, recordings[7:] + recordings[:7], strict=True):
-        given = case(x, other, rng)
-        given = given * np.float32(min(1.0, 0.99 / max(np.abs(given).max(), 1e-9)))
-        data = codec.encode(given)
-        decoded = codec.decode(data)
-        pairs = [(BY_NAME[name], given, decoded) for name in NAMES]
-        if is_speech_kept:
-            pairs += [(BY_NAME["stoi"], x, heard) for heard in (given, decoded)]
-        yield [8.0 * len(data), len(given) / RATE_HZ, *(loaded.figure(*pair) for pair in pairs)]
+    others = [*originals[7:], *originals[:7]]
+    for original, other in zip(originals, others, strict=True):
+        x = case(original.samples, other.samples, rng)
+        yield Recording(original.name, x * np.float32(min(1.0, 0.99 / max(np.abs(x).max(), 1e-9))))
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]}, help=__doc__)
-@click.argument("folder", type=FOLDER)
-@click.option("--model", help="Default: the default model.")
-def main(folder: Path, model: str | None) -> None:
-    """Print a table, one line per case."""
-    codec, loaded = peers.Hzc(model), required(NAMES)
-    recordings = [recording.samples for recording in run.recordings(folder)]
-    if len(recordings) < 2:
-        raise click.UsageError(f"fewer than two recordings in {folder}")
+def line(codec: Hzc, loaded: Loaded, title: str, originals: Sequence[Recording]) -> list[str]:
+    """Return rate, NAMES next to the very input, and STOI of the speech before and after."""
+    case, is_speech_kept = CASES[title]
+    given = list(made(case, originals))
+    coded = pipeline.through(codec, given, delay_ms=0)
+    rows = list(pipeline.measured(coded, given, loaded))
+    means = [summary.figure(rows, codec.name, name).mean for name in NAMES]
+    if is_speech_kept:
+        for heard in ([x.samples for x in given], [x.samples for x in coded]):
+            pairs = zip(originals, heard, strict=True)
+            stoi = [loaded.figure(BY_NAME["stoi"], x.samples, y) for x, y in pairs]
+            means.append(float(np.mean(stoi)))
     digits = [BY_NAME[name].digits for name in (*NAMES, "stoi", "stoi")]
-    body = []
-    for title, (case, is_speech_kept) in CASES.items():
-        table = np.array(list(figures(codec, loaded, case, is_speech_kept, recordings)))
-        bits, seconds = table[:, :2].sum(axis=0)
-        means = table[:, 2:].mean(axis=0)
-        cells = [f"{m:.{d}f}" for m, d in zip(means, digits, strict=False)]
-        cells += ["–"] * (len(digits) - len(cells))
-        body.append([title, f"{bits / seconds / 1e3:.3f}", *cells])
-    click.echo(f"{len(recordings)} recordings, model {codec.codec.model.name}\n")
+    cells = [f"{mean:.{n}f}" for mean, n in zip(means, digits, strict=False)]
+    rate = f"{summary.rate(rows, codec.name).mean:.3f}"
+    return [title, rate, *cells, *["–"] * (len(digits) - len(cells))]
+
+
+def table(codec: Hzc, originals: Sequence[Recording], loaded: Loaded) -> str:
+    """Return a Markdown table, one line per case."""
     head = ["input", "kbit/s", *(BY_NAME[name].title for name in NAMES)]
-    click.echo(report.table([*head, "STOI of the speech: input", "decoded"], body), nl=False)
-
-
-if __name__ == "__main__":
-    main()
+    body = [line(codec, loaded, title, originals) for title in CASES]
+    return report.table([*head, "STOI of the speech: input", "decoded"], body)

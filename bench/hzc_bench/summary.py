@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hzc_bench.metrics import Metric
-from hzc_bench.run import Row
+from hzc_bench.metrics import BY_NAME, Metric
+from hzc_bench.pipeline import Row
 
 N_RESAMPLES = 2000
 Floats = npt.NDArray[np.float64]
@@ -48,9 +48,9 @@ def estimate(values: Floats, weights: Floats | None = None) -> Estimate:
     return Estimate(float((values * weights).sum() / weights.sum()), float(low), float(high))
 
 
-def of_codec(rows: Sequence[Row], codec: str) -> list[Row]:
-    """Return the rows of one codec, by file name."""
-    return sorted((row for row in rows if row.codec == codec), key=lambda row: row.file)
+def of_system(rows: Sequence[Row], system: str) -> list[Row]:
+    """Return the rows of one system, by file name."""
+    return sorted((row for row in rows if row.system == system), key=lambda row: row.file)
 
 
 def column(rows: Sequence[Row], metric: str) -> Floats:
@@ -58,28 +58,35 @@ def column(rows: Sequence[Row], metric: str) -> Floats:
     return np.array([row.figures.get(metric, np.nan) for row in rows])
 
 
-def figure(rows: Sequence[Row], codec: str, metric: str) -> Estimate:
-    """Return one metric of one codec."""
-    return estimate(column(of_codec(rows, codec), metric))
+def weights(rows: Sequence[Row], metric: str) -> Floats | None:
+    """Return what weighs the recordings in a metric's mean, such as their words."""
+    return column(rows, BY_NAME[metric].weight) if BY_NAME[metric].weight else None
 
 
-def rate(rows: Sequence[Row], codec: str, *, is_payload: bool = False) -> Estimate:
+def figure(rows: Sequence[Row], system: str, metric: str) -> Estimate:
+    """Return one metric of one system."""
+    mine = of_system(rows, system)
+    return estimate(column(mine, metric), weights(mine, metric))
+
+
+def rate(rows: Sequence[Row], system: str, *, is_payload: bool = False) -> Estimate:
     """Return kbit/s: all bytes over all seconds."""
-    mine = of_codec(rows, codec)
+    mine = of_system(rows, system)
     values = np.array([row.payload_kbps if is_payload else row.kbps for row in mine])
     return estimate(values, np.array([row.duration_s for row in mine]))
 
 
-def verdict(rows: Sequence[Row], codec: str, other: str, metric: Metric) -> str:
-    """Return "better", "worse" or "even" for codec beside other, recording by recording.
+def verdict(rows: Sequence[Row], system: str, other: str, metric: Metric) -> str:
+    """Return "better", "worse" or "even" for a system next to another, recording by recording.
 
     "even" where the 95 % interval of the mean difference includes 0, and "" without figures.
     """
+    mine, theirs = of_system(rows, system), of_system(rows, other)
     losses = [
-        np.array([metric.loss(v) for v in column(of_codec(rows, name), metric.name)])
-        for name in (codec, other)
+        np.array([metric.loss(value) for value in column(some, metric.name)])
+        for some in (mine, theirs)
     ]
-    difference = estimate(losses[0] - losses[1])
+    difference = estimate(losses[0] - losses[1], weights(mine, metric.name))
     if not np.isfinite(difference.mean):
         return ""
     if difference.low <= 0.0 <= difference.high:

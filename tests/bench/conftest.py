@@ -6,18 +6,21 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
-from hzc_bench import metrics, peers
-from hzc_bench.run import Recording, Row
+from hzc_bench import metrics, systems
+from hzc_bench.pipeline import Row
+from hzc_bench.samples import Recording
 
 N_RECORDINGS = 8
 
+torch.set_num_threads(1)  # two workers with two threads each wait for each other
+
 
 @pytest.fixture
-def codecs() -> list[peers.Codec]:
+def compared() -> list[systems.System]:
     """Hzc, the original and two peers; none of them runs."""
-    by_name = {codec.name: codec for codec in peers.peers()}
-    return [peers.Hzc(), by_name["original"], by_name["opus-6"], by_name["codec2-1300"]]
+    return [systems.Hzc(), systems.Pcm(), systems.opus(6), systems.codec2("1300")]
 
 
 @pytest.fixture
@@ -53,5 +56,5 @@ def some_metrics() -> list[metrics.Metric]:
 
 @pytest.fixture
 def recordings(sound: Callable[..., np.ndarray]) -> list[Recording]:
-    """Three sounds of ten seconds: a busy machine takes its time between two clicks."""
-    return [Recording(f"clip-{seed}.wav", sound(160_000, seed=seed)) for seed in range(3)]
+    """Three sounds of a second."""
+    return [Recording(f"clip-{seed}.wav", sound(16_000, seed=seed)) for seed in range(3)]

