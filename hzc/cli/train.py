@@ -1,4 +1,4 @@
-"""`hzc train`: the rate–distortion run, the prior, the export."""
+"""`hzc train`: the transforms, the prior, the export."""
 
 from __future__ import annotations
 
@@ -23,21 +23,26 @@ class StageGroup(click.Group):
 
 @click.group("train", cls=StageGroup)
 def command() -> None:
-    """Train a model: run, then prior, then export.
+    """Train a model on folders of speech.
 
     \b
     Examples:
-      hzc train training/base-rd.toml                 long; resumes where it stopped
-      hzc train prior training/base-rd.toml
-      hzc train export training/base-rd.toml --id 240 --name mine --folder . \\
+      hzc train training/base.toml --data speech/             stops and resumes at any time
+      hzc train training/base-adversary.toml --data speech/   starts from runs/base
+      hzc train prior training/base-adversary.toml --data speech/
+      hzc train export training/base-adversary.toml --id 240 --name mine --folder . \\
           --measure-on some/speech
 
     Every stage keeps its files in a folder of its own, runs/<name of the configuration>.
     """  # noqa: D301 - click looks for the backspace itself
 
 
-_config = click.argument("config", type=click.Path(exists=True, dir_okay=False))
+_config = click.argument("config")
 _run = click.option("--run", "run_dir", metavar="DIR", help="Default: runs/<config's name>.")
+_data = click.option("--data", "folders", metavar="DIR", multiple=True, required=True,
+                     help="Folder of speech, searched recursively; may be repeated.")  # fmt: skip
+_cache = click.option("--cache", metavar="FILE",
+                      help="Keep the decoded speech here (.npy), for a quick start.")  # fmt: skip
 
 
 def _run_dir(config: str, run_dir: str | None) -> Path:
@@ -46,25 +51,26 @@ def _run_dir(config: str, run_dir: str | None) -> Path:
 
 @command.command("run")
 @_config
+@_data
+@_cache
 @_run
-def run(config: str, run_dir: str | None) -> None:
-    """Train the stage that the configuration names; resume from the last checkpoint."""
+def run(config: str, folders: tuple[str, ...], cache: str | None, run_dir: str | None) -> None:
+    """Train the transforms; resume from the last checkpoint."""
     from hzc.train.config import load_config
-    from hzc.train.rate_distortion import RateDistortionTrainer
-    from hzc.train.synthesis import SynthesisTrainer
+    from hzc.train.data import load_corpus
+    from hzc.train.trainer import Trainer
 
     settings = load_config(config)
-    stages = {"rate-distortion": RateDistortionTrainer, "synthesis": SynthesisTrainer}
-    trainer = stages[settings.stage](settings, _run_dir(config, run_dir))
-    for part in trainer.fresh_parts:
-        click.echo(f"{part.rstrip('.')} starts fresh", err=True)
-    trainer.run()
+    corpus = load_corpus(folders, settings.model.sample_rate_hz, cache)
+    Trainer(settings, _run_dir(config, run_dir), corpus).run()
 
 
 @command.command("prior")
 @_config
+@_data
+@_cache
 @_run
-def prior(config: str, run_dir: str | None) -> None:
+def prior(config: str, folders: tuple[str, ...], cache: str | None, run_dir: str | None) -> None:
     """Fit the integer prior on the symbols of a finished run."""
     from hzc.train.checkpoint import load_averages
     from hzc.train.config import load_config
@@ -74,10 +80,10 @@ def prior(config: str, run_dir: str | None) -> None:
     from hzc.train.prior_fit import FrameSampler, fit_prior
 
     settings, folder = load_config(config), _run_dir(config, run_dir)
-    averages = load_averages(folder, settings)
-    corpus = load_corpus(settings.data, settings.model_config.sample_rate_hz)
-    latents, starts, weights = collect(averages.weights, settings, corpus)
-    fitted = fit_prior(FrameSampler(latents, starts, settings.prior, weights), settings.seed)
+    averages = load_averages(folder, settings.model)
+    corpus = load_corpus(folders, settings.model.sample_rate_hz, cache)
+    latents = collect(averages.weights, settings, corpus)
+    fitted = fit_prior(FrameSampler(latents, settings.prior_fit), settings)
     path = save_prior(fitted, folder, averages.step)
     click.echo(f"{path}  fingerprint {fitted.prior.fingerprint:04x}", err=True)
 

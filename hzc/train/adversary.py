@@ -1,4 +1,4 @@
-"""Discriminators: they tell recordings from reconstructions, and so teach the synthesis transform.
+"""Discriminators: they judge recordings and reconstructions, and so teach the synthesis transform.
 
 One looks at complex spectra of one window length, one at samples a period apart. A CPU can afford
 one of the first kind per step; a GPU takes all of both.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +16,11 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from hzc.train.config import AdversaryConfig
+from hzc.train.optimiser import Optimiser
 
 LEAK = 0.1
 COMPRESSION = 0.35
-"""Spectra are divided by |X|^(2 · 0.35), so that weak partials are seen beside strong ones."""
+"""Spectra are divided by |X|^(2 · 0.35), so that weak partials are seen next to strong ones."""
 IMAGE_SCALE = 10.0
 """Compressed spectra of speech have an RMS of about a tenth; the layers like inputs of one."""
 POWER_FLOOR = 1e-6
@@ -125,9 +127,53 @@ class Adversary(nn.Module):
         self.periods = nn.ModuleList(PeriodDiscriminator(period) for period in config.periods)
 
     def forward(self, x: Tensor, windows: list[int]) -> list[list[Tensor]]:
-        """Return the features of the discriminators of some windows and of all periods."""
+        """Return the features of the discriminators of some windows and of all periods, float32."""
         chosen = [self.spectra[str(size)] for size in windows]
-        return [discriminator(x) for discriminator in [*chosen, *self.periods]]
+        stacks = [discriminator(x) for discriminator in [*chosen, *self.periods]]
+        return [[feature.float() for feature in stack] for stack in stacks]
+
+
+class Opponent:
+    """The discriminators with their optimiser."""
+
+    def __init__(self, config: AdversaryConfig, device: str) -> None:
+        """Build fresh discriminators."""
+        self.config = config
+        self.networks = Adversary(config).to(device)
+        self.optimiser = Optimiser(self.networks, config.optimiser)
+
+    def learn(self, real: Tensor, fake: Tensor, windows: list[int], factor: float) -> float:
+        """Take one step at the learning rate times `factor`; return the loss before it.
+
+        Args:
+            real: Recordings, float32 [batch, sample].
+            fake: Reconstructions, detached, like `real`.
+            windows: Which discriminators of spectra.
+            factor: Of the schedule.
+        """
+        self.networks.requires_grad_(True)
+        loss = discriminator_loss(self.networks(real, windows), self.networks(fake, windows))
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.networks.parameters(), self.config.optimiser.clip_norm)
+        self.optimiser.step(factor)
+        return float(loss.item())
+
+    def judge(self, real: Tensor, fake: Tensor, windows: list[int]) -> tuple[Tensor, Tensor]:
+        """Return the adversarial and the feature loss of reconstructions."""
+        self.networks.requires_grad_(False)
+        with torch.no_grad():
+            of_real = self.networks(real, windows)
+        of_fake = self.networks(fake, windows)
+        return adversarial_loss(of_fake), feature_loss(of_real, of_fake)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return {"networks": self.networks.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take a state over."""
+        self.networks.load_state_dict(state["networks"])
+        self.optimiser.load_state_dict(state["optimiser"])
 
 
 def discriminator_loss(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:

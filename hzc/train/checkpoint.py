@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,57 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from hzc.errors import TrainingError
+from hzc.model.config import ModelConfig
 from hzc.model.file import open_model
-from hzc.train.config import TrainConfig
 
 CHECKPOINT_FILE = "checkpoint.pt"
-CONTENTS = frozenset({"config", "ema", "crops_rng", "torch_rng", "step", "train_s"})
+CONTENTS = frozenset({"config", "model", "ema", "crops_rng", "torch_rng", "step", "train_s"})
 OTHER_RUN = "use another run folder, or the settings that this run was started with"
-
-
-def load_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
-    """Return a checkpoint's state.
-
-    Raises:
-        TrainingError: the file is missing or is not a checkpoint.
-    """
-    try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:
-        raise TrainingError(f"not a checkpoint ({error})", path=path) from error
-    if not isinstance(state, dict) or not state.keys() >= CONTENTS:
-        raise TrainingError("not a checkpoint of hzc train", path=path)
-    return state
-
-
-def check_settings(
-    state: dict[str, Any], config: TrainConfig, keys: Iterable[str], path: Path
-) -> None:
-    """Raise where a setting that must not change is not the one that a checkpoint was made with.
-
-    Raises:
-        TrainingError: it says which ones.
-    """
-    stored, wanted = state["config"], asdict(config)
-    changed = []
-    for key in keys:
-        before, now = _setting(stored, key), _setting(wanted, key)
-        # A checkpoint of an earlier version may lack a setting; its weights tell whether they fit.
-        if before not in (now, None):
-            changed.append(f"{key} was {before!r}, is {now!r}")
-    if changed:
-        raise TrainingError(
-            f"made with other settings ({'; '.join(changed)})", path=path, hint=OTHER_RUN
-        )
-
-
-def _setting(values: Any, key: str) -> Any:
-    """Return the setting under a dotted key, None where there is none."""
-    for name in key.split("."):
-        values = values.get(name) if isinstance(values, dict) else None
-    return values
+PRIOR = "prior."
 
 
 @dataclass(frozen=True)
@@ -74,36 +34,85 @@ class Averages:
     """How far the run had come."""
 
 
-def load_averages(run: Path, config: TrainConfig) -> Averages:
+def load_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
+    """Return a checkpoint's state.
+
+    Raises:
+        TrainingError: the file is missing or is not a checkpoint.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError as error:
+        raise TrainingError(
+            "no checkpoint", path=path, hint="run hzc train CONFIG first, or name its folder"
+        ) from error
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise TrainingError(f"not a checkpoint ({reason})", path=path) from error
+    if not isinstance(state, dict) or not state.keys() >= CONTENTS:
+        raise TrainingError("not a checkpoint of hzc train", path=path)
+    return state
+
+
+def load_averages(run: Path, sizes: ModelConfig) -> Averages:
     """Return what a run has come to.
 
     Raises:
-        TrainingError: the run has no checkpoint, or one of another stage or model.
+        TrainingError: the run has no checkpoint, or trains a model of other sizes.
     """
     path = run / CHECKPOINT_FILE
     state = load_checkpoint(path)
-    check_settings(state, config, ("stage", "model"), path)
+    trained = state["config"]["model"]
+    for name, value in asdict(sizes).items():
+        if name != "name" and trained[name] != value:
+            raise TrainingError(
+                f"model.{name} was {trained[name]}, is {value}", path=path, hint=OTHER_RUN
+            )
     return Averages(state["ema"], state["step"])
 
 
-def starting_weights(path: Path, device: str) -> dict[str, Tensor]:
-    """Return the averaged weights in a checkpoint, or all that an exported model has of them.
+def starting_weights(
+    path: Path, sizes: ModelConfig, fresh: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return the weights that a run starts with.
+
+    Args:
+        path: Folder of another run, or an exported model.
+        sizes: What the model should have.
+        fresh: The weights of a fresh model: its prior is taken where the other one has none, or
+            one of other sizes.
 
     Raises:
-        TrainingError: the file is no checkpoint.
-        WeightsError: the file is no exported model, but ends like one.
+        TrainingError: the run has no checkpoint, or a model of other sizes.
+        WeightsError: the file is no exported model.
     """
-    if path.suffix != ".safetensors":
-        weights: dict[str, Tensor] = load_checkpoint(path, device)["ema"]
-        return weights
-    file = open_model(path)
+    is_exported = path.suffix == ".safetensors"
+    weights = exported_weights(path) if is_exported else load_averages(path, sizes).weights
+    if _prior_shapes(weights) != _prior_shapes(fresh):
+        tqdm.write(f"{path}: no prior of these sizes, a fresh one is trained", file=sys.stderr)
+        weights = {name: value for name, value in weights.items() if not name.startswith(PRIOR)}
+        weights |= {name: value for name, value in fresh.items() if name.startswith(PRIOR)}
+    return weights
+
+
+def exported_weights(path: Path) -> dict[str, Tensor]:
+    """Return the transforms and the posterior scale in a weight file, float32.
+
+    Raises:
+        WeightsError: the file is no exported model.
+    """
+    model = open_model(path)
     weights = {
         part + name: torch.from_numpy(array).float()
         for part in ("analysis.", "synthesis.")
-        for name, array in file.arrays(part).items()
+        for name, array in model.arrays(part).items()
     }
-    weights["log_sigma"] = torch.from_numpy(np.log(file.base_step / math.sqrt(12.0)))[:, None]
+    weights["log_sigma"] = torch.from_numpy(np.log(model.base_step / math.sqrt(12.0)))[:, None]
     return weights
+
+
+def _prior_shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return shapes({name: value for name, value in weights.items() if name.startswith(PRIOR)})
 
 
 def shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
@@ -111,14 +120,13 @@ def shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in weights.items()}
 
 
-def fill(module: nn.Module, weights: Mapping[str, Tensor], path: Path, hint: str) -> None:
+def fill(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
     """Load weights into a module that has exactly these names and shapes.
 
     Args:
         module: What is to be filled.
         weights: Tensors by name.
         path: Where they are from, for the error.
-        hint: What to do about the error.
 
     Raises:
         TrainingError: a weight is missing, left over or of another shape.
@@ -130,6 +138,6 @@ def fill(module: nn.Module, weights: Mapping[str, Tensor], path: Path, hint: str
             f"{len(wrong)} weights do not fit the model, {name} for one "
             f"(found {found.get(name, 'none')}, expected {wanted.get(name, 'none')})",
             path=path,
-            hint=hint,
+            hint=OTHER_RUN,
         )
     module.load_state_dict(weights)

@@ -14,13 +14,14 @@ from tqdm import tqdm
 
 from hzc.audio import sources
 from hzc.errors import HzcError, TrainingError, UnsupportedAudioError
-from hzc.train.config import DataConfig
+from hzc.train.augment import SPEEDS, at_speed, augmented
+from hzc.train.config import DataConfig, TrainConfig
 from hzc.train.files import replacing
 
 FloatArray = npt.NDArray[np.float32]
 
 CacheKey = dict[str, Any]
-"""Arrays that tell what was decoded: names, sizes in bytes and times in ns, and to which rate."""
+"""Arrays that say what was decoded: names, sizes in bytes and times in ns, and to which rate."""
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"})
 
@@ -59,28 +60,33 @@ def find_audio(folders: Sequence[str]) -> list[Path]:
     return found
 
 
-def load_corpus(config: DataConfig, sample_rate_hz: int) -> Corpus:
-    """Return all audio under `config.folders`, mono at `sample_rate_hz`, from the cache if it fits.
+def load_corpus(folders: Sequence[str], sample_rate_hz: int, cache: str | None = None) -> Corpus:
+    """Return all audio under the folders, mono at `sample_rate_hz`, from the cache if it fits.
+
+    Args:
+        folders: Searched recursively.
+        sample_rate_hz: Rate of the samples in memory.
+        cache: Where the decoded samples are kept between runs (a .npy file), or None.
 
     Raises:
         TrainingError: no audio was found, or a file of it could not be read.
     """
-    paths = find_audio(config.folders)
+    paths = find_audio(folders)
     stamps = [(stat.st_size, stat.st_mtime_ns) for stat in map(Path.stat, paths)]
     key: CacheKey = {
         "names": np.array([str(path) for path in paths]),
         "stamps": np.array(stamps, dtype=np.int64),
         "rate": np.array(sample_rate_hz),
     }
-    cache = Path(config.cache).with_suffix(".npy") if config.cache else None
-    if cache and (kept := _from_cache(cache, key)):
+    kept_at = Path(cache).with_suffix(".npy") if cache else None
+    if kept_at and (kept := _from_cache(kept_at, key)):
         return kept
     bar = tqdm(paths, desc="read", unit="file", disable=None)
     pieces = [_read(path, sample_rate_hz) for path in bar]
     starts = np.cumsum([0, *(len(piece) for piece in pieces)], dtype=np.int64)
     corpus = Corpus(np.concatenate(pieces), starts, tuple(key["names"].tolist()))
-    if cache:
-        _to_cache(cache, key, corpus)
+    if kept_at:
+        _to_cache(kept_at, key, corpus)
     return corpus
 
 
@@ -104,14 +110,13 @@ def _from_cache(path: Path, key: CacheKey) -> Corpus | None:
     if not (path.exists() and index.exists()):
         return None
     with np.load(index) as stored:
-        # Early caches have no stamps: for them the names must do.
-        if not all(np.array_equal(stored.get(name, value), value) for name, value in key.items()):
+        if not all(np.array_equal(stored.get(name), value) for name, value in key.items()):
             return None
         return Corpus(np.load(path), stored["starts"], tuple(key["names"].tolist()))
 
 
 def _to_cache(path: Path, key: CacheKey, corpus: Corpus) -> None:
-    """Keep the corpus; the index goes first and comes last, so it never tells of other samples."""
+    """Keep the corpus; the index goes first and comes last, so it always fits the samples."""
     index = path.with_suffix(".npz")
     path.parent.mkdir(parents=True, exist_ok=True)
     index.unlink(missing_ok=True)
@@ -130,40 +135,47 @@ class Crops:
     """Endless random batches from a corpus; the generator's state is the only state.
 
     Crops start at any sample, so that the frame grid is not memorised, with a random level,
-    polarity and spectral tilt, and now and then a pause of digital silence.
+    polarity and spectral tilt, now and then a pause of digital silence, and the changes that
+    `hzc.train.augment` makes. Recordings shorter than a crop have digital silence around them.
     """
 
-    def __init__(self, corpus: Corpus, config: DataConfig, sample_rate_hz: int, seed: int) -> None:
+    def __init__(self, corpus: Corpus, config: TrainConfig, sample_rate_hz: int) -> None:
         """Weigh files by their length times the factor of the last matching glob."""
-        self.corpus, self.config = corpus, config
+        self.corpus, self.config, self.augment = corpus, config.data, config.augment
         self.sample_rate_hz = sample_rate_hz
-        self.crop_samples = round(config.crop_s * sample_rate_hz)
-        self.rng = np.random.default_rng(seed)
-        lengths = np.diff(corpus.starts).astype(np.float64)
-        factors = [weight_of(name, config) for name in corpus.names]
-        weights = np.where(lengths > self.crop_samples, lengths * factors, 0.0)
+        self.crop_samples = round(self.config.crop_s * sample_rate_hz)
+        self.rng = np.random.default_rng(config.seed)
+        factors = [weight_of(name, self.config) for name in corpus.names]
+        weights = np.diff(corpus.starts) * np.array(factors)
         if weights.sum() == 0:
-            raise TrainingError(f"no file is longer than a crop of {config.crop_s} s")
+            raise TrainingError("data.weights leaves no file")
         self.cumulative = np.cumsum(weights / weights.sum())
 
-    def batch(self) -> FloatArray:
-        """Return float32 [batch, sample]."""
-        return np.stack([self._crop() for _ in range(self.config.batch_size)])
+    def batch(self) -> tuple[FloatArray, FloatArray]:
+        """Return what is heard and what is to be given back, float32 [batch, sample] each."""
+        heard, target = zip(*(self._crop() for _ in range(self.config.batch_size)), strict=True)
+        return np.stack(heard), np.stack(target)
 
-    def _crop(self) -> FloatArray:
+    def _crop(self) -> tuple[FloatArray, FloatArray]:
         rng, n = self.rng, self.crop_samples
+        speed = rng.uniform(*SPEEDS) if rng.random() < self.augment.speed else 1.0
+        n_wanted = int(np.ceil(n * speed))
         file = min(int(np.searchsorted(self.cumulative, rng.random())), len(self.cumulative) - 1)
         start, end = self.corpus.starts[file : file + 2]
-        offset = int(rng.integers(start, end - n))
-        x = self.corpus.samples[offset : offset + n].astype(np.float32) / 32768.0
+        n_taken = min(n_wanted, end - start)
+        offset = int(rng.integers(start, end - n_taken + 1))
+        x = self.corpus.samples[offset : offset + n_taken].astype(np.float32) / 32768.0
+        before = int(rng.integers(0, n_wanted - n_taken + 1))
+        x = at_speed(np.pad(x, (before, n_wanted - n_taken - before)), n)
         if rng.random() < self.config.pause_probability:
             x *= pause_factor(n, self.sample_rate_hz, rng)
-        x = self._tilt(x)
+        heard, target = augmented(self._tilt(x), self.augment, self.sample_rate_hz, rng)
         level = 10.0 ** (rng.uniform(*self.config.level_db) / 20.0)
-        gain = level / max(float(np.sqrt(np.mean(x * x))), 1e-4)
-        peak = float(np.abs(x).max())
-        gain = min(gain, 0.99 / max(peak, 1e-4))
-        return (x * np.float32(gain if rng.random() < 0.5 else -gain)).astype(np.float32)
+        gain = level / max(float(np.sqrt(np.mean(target * target))), 1e-4)
+        peak = max(float(np.abs(heard).max()), float(np.abs(target).max()), 1e-4)
+        gain = min(gain, 0.99 / peak)
+        signed = np.float32(gain if rng.random() < 0.5 else -gain)
+        return heard * signed, target * signed
 
     def _tilt(self, x: FloatArray) -> FloatArray:
         """First-order shelf: adds or removes a little of the signal's slope."""

@@ -13,7 +13,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from hzc import bitrate, container
@@ -25,7 +24,7 @@ from hzc.errors import TrainingError, WeightsError
 from hzc.model.file import open_model, save_model
 from hzc.model.registry import PRIVATE_IDS, ModelSpec
 from hzc.train import prior_tables
-from hzc.train.checkpoint import Averages, load_averages, starting_weights
+from hzc.train.checkpoint import load_averages
 from hzc.train.config import TrainConfig
 from hzc.train.files import replacing
 from hzc.train.prior_data import base_step, split_weights
@@ -75,8 +74,7 @@ def load_prior(run: Path, step: int) -> FittedPrior:
     try:
         with path.open("rb") as file, np.load(file) as archive:
             stored = dict(archive)
-        # Early files do not tell the step.
-        fitted_at = int(stored.get("step", step))
+        fitted_at = int(stored["step"])
         a, b, c, d = (int(s) for s in stored["shifts"])
         arrays = {name: stored[name] for name in (*ARRAYS, "tables")}
         fitted = FittedPrior(Prior(**arrays, shifts=(a, b, c, d)), stored["mixtures"])
@@ -97,24 +95,6 @@ def load_prior(run: Path, step: int) -> FittedPrior:
     return fitted
 
 
-def frozen_prior(config: TrainConfig, averages: Averages) -> FittedPrior:
-    """Return the prior of the model that a run of the synthesis stage started from.
-
-    Raises:
-        TrainingError: that model has other transforms or steps by now.
-    """
-    path = Path(config.init_from or "")
-    weights = starting_weights(path, "cpu")
-    for name, value in averages.weights.items():
-        if not name.startswith("synthesis.") and not torch.equal(weights[name], value):
-            raise TrainingError(
-                f"{name} is not what this run was started with", path=path,
-                hint="export from the model that the run's init_from named then",
-            )  # fmt: skip
-    file = open_model(path)
-    return FittedPrior(file.prior, file.mixtures[1].astype(np.float64))
-
-
 def export(config: TrainConfig, run: Path, target: Target, recordings: Sequence[Path]) -> ModelSpec:
     """Write `<name>.safetensors` and its entry in `registry.json`; return the entry.
 
@@ -124,11 +104,8 @@ def export(config: TrainConfig, run: Path, target: Target, recordings: Sequence[
     Raises:
         TrainingError: an unfinished run, or an id that another model has.
     """
-    averages = load_averages(run, config)
-    if config.stage == "synthesis":
-        fitted = frozen_prior(config, averages)
-    else:
-        fitted = load_prior(run, averages.step)
+    averages = load_averages(run, config.model)
+    fitted = load_prior(run, averages.step)
     arrays = _arrays(averages.weights, fitted)
     path, registry = target.folder / f"{target.name}.safetensors", target.folder / "registry.json"
     entries = _read_registry(registry, target)
@@ -137,7 +114,7 @@ def export(config: TrainConfig, run: Path, target: Target, recordings: Sequence[
         metadata = {
             "model_id": target.model_id, "name": target.name, "default_step_index": step_index,
         }  # fmt: skip
-        save_model(partial, metadata, config.model_config, fitted.prior, arrays)
+        save_model(partial, metadata, config.model, fitted.prior, arrays)
         return Codec(open_model(partial))
 
     # The inner one takes its place first: no entry is ever without its file.
@@ -163,7 +140,7 @@ def export(config: TrainConfig, run: Path, target: Target, recordings: Sequence[
 
 
 def _arrays(weights: dict[str, Tensor], fitted: FittedPrior) -> dict[str, npt.NDArray[Any]]:
-    """Return what a weight file holds beside the prior."""
+    """Return what a weight file holds next to the prior."""
     widths = np.outer(prior_tables.scales(len(fitted.mixtures)), prior_tables.RELATIVE_WIDTHS)
     return {
         f"{part}.{name}": array

@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, which takes its place when the block ends well.
+    """Give a temporary path next to `path`, which takes its place when the block ends well.
 
     Unlike those of `hzc.files.atomic_write` it keeps the suffix, by which numpy and `open_model`
     know what a file is.

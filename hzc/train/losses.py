@@ -14,6 +14,10 @@ from hzc.train.config import DistortionConfig
 
 MAGNITUDE_FLOOR = 1e-5
 """Magnitudes under −100 dB of full scale count as equal."""
+COMPLEX_WINDOW = 512
+COMPRESSION = 0.3
+"""Exponent of the magnitudes where complex spectra are compared."""
+COMPLEX_FLOOR = 1e-7
 
 
 def mel_filters(n_bins: int, n_mels: int, sample_rate_hz: int) -> Tensor:
@@ -53,7 +57,8 @@ class SpectralDistance(nn.Module):
         """Prepare one window and one filter bank per resolution."""
         super().__init__()
         self.config = config
-        for size in config.windows:
+        self._n_complex = int(config.complex_hz / sample_rate_hz * COMPLEX_WINDOW) + 1
+        for size in sorted({*config.windows, COMPLEX_WINDOW}):
             self.register_buffer(f"window_{size}", torch.hann_window(size), persistent=False)
             n_mels = max(10, min(128, size // 8))
             filters = mel_filters(size // 2 + 1, n_mels, sample_rate_hz)
@@ -62,40 +67,51 @@ class SpectralDistance(nn.Module):
             self.register_buffer(f"bins_hz_{size}", bins_hz, persistent=False)
             self.register_buffer(f"mels_hz_{size}", bins_hz @ filters, persistent=False)
 
-    def forward(self, x: Tensor, x_hat: Tensor, windows: list[int]) -> Tensor:
-        """Return the mean distance over `windows`, natural-log units; x, x_hat [batch, sample]."""
-        total = x.new_zeros(())
-        for seen in self._seen([x, x_hat], windows):
-            target, estimate = seen.logs
-            total = total + seen.weight * F.l1_loss(estimate, target)
-        return total / len(windows)
-
-    def with_spread(
-        self, x: Tensor, draws: tuple[Tensor, Tensor], windows: list[int], lowest_hz: float
+    def forward(
+        self, x: Tensor, draws: tuple[Tensor, ...], windows: list[int]
     ) -> tuple[Tensor, Tensor]:
-        """Return the distance of two draws to x, and half that between them above a frequency.
+        """Return the distance of the draws to x, and half that between two above a frequency.
 
-        Their difference is the energy score, whose minimum is the distribution of x, there; below,
-        the median. Source: Gritsenko et al. 2020, "A Spectral Energy Distance for Parallel Speech
-        Synthesis", equation 4.
+        The first minus the second is the energy score, whose minimum is the distribution of x,
+        there; below, the median. Source: Gritsenko et al. 2020, "A Spectral Energy Distance for
+        Parallel Speech Synthesis", equation 4.
 
         Args:
             x: Recordings, float32 [batch, sample].
-            draws: Reconstructions of one latent with different noise, like x.
+            draws: One reconstruction, or two of one latent with different noise, like x.
             windows: The resolutions to average over.
-            lowest_hz: Where the spread begins to count.
 
         Returns:
-            Both in natural-log units, means over all bins, zero below in the spread.
+            Both in natural-log units, means over all bins; the spread is 0 for one draw.
         """
         distance, spread = x.new_zeros(()), x.new_zeros(())
         for seen in self._seen([x, *draws], windows):
-            target, one, two = seen.logs
-            apart = (one - two).abs() * (seen.bands_hz >= lowest_hz)
-            to_target = F.l1_loss(one, target) + F.l1_loss(two, target)
-            distance = distance + seen.weight * to_target / 2
-            spread = spread + seen.weight * apart.mean() / 2
-        return distance / len(windows), spread / len(windows)
+            target, *estimates = seen.logs
+            to_target = torch.stack([F.l1_loss(estimate, target) for estimate in estimates])
+            distance = distance + seen.weight * to_target.mean()
+            if len(estimates) == 2:
+                apart = (estimates[0] - estimates[1]).abs()
+                counted = apart * (seen.bands_hz >= self.config.repulsion_hz)
+                spread = spread + seen.weight * counted.mean() / 2
+        complex_part = torch.stack([self.complex_distance(x, draw) for draw in draws]).mean()
+        return distance / len(windows) + complex_part, spread / len(windows)
+
+    def complex_distance(self, x: Tensor, x_hat: Tensor) -> Tensor:
+        """Return the distance of complex spectra below `complex_hz`, magnitudes compressed.
+
+        It is relative to the size of the recordings' spectra. Source: Braun, Tashev 2021, "A
+        consolidated view of loss functions for supervised deep learning-based speech enhancement",
+        equation 7.
+        """
+        if not self.config.complex_weight:
+            return x.new_zeros(())
+        spectrum = self._spectrum(torch.cat([x, x_hat]), COMPLEX_WINDOW)[:, : self._n_complex]
+        power = spectrum.real.square() + spectrum.imag.square() + COMPLEX_FLOOR
+        scaled = torch.view_as_real(spectrum) * power.pow((COMPRESSION - 1) / 2)[..., None]
+        target, estimate = scaled.chunk(2)
+        distance = (target - estimate).square().sum(-1).add(1e-8).sqrt().mean()
+        size = target.square().sum(-1).sqrt().mean() + 1e-3
+        return self.config.complex_weight * distance / size
 
     def _seen(self, signals: list[Tensor], windows: list[int]) -> Iterator[_Seen]:
         """Yield what is compared at every resolution."""
@@ -115,8 +131,12 @@ class SpectralDistance(nn.Module):
 
     def _magnitude(self, x: Tensor, size: int) -> Tensor:
         """Magnitudes [batch, time, bin] in units of a full-scale sine."""
+        spectrum = self._spectrum(x, size)
+        power = spectrum.real.square() + spectrum.imag.square()
+        return torch.sqrt(power + 1e-12).transpose(1, 2)
+
+    def _spectrum(self, x: Tensor, size: int) -> Tensor:
+        """Complex spectra [batch, bin, time] in units of a full-scale sine."""
         window = self.get_buffer(f"window_{size}")
         spectrum = torch.stft(x, size, size // 4, window=window, return_complex=True)
-        power = spectrum.real.square() + spectrum.imag.square()
-        magnitude = torch.sqrt(power + 1e-12) * (2.0 / float(window.sum()))
-        return magnitude.transpose(1, 2)
+        return spectrum * (2.0 / float(window.sum()))

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hzc.train.config import OptimiserConfig
+from hzc.train.prior_network import HIDDEN_LAYERS
 
 
 def learning_rate_factor(config: OptimiserConfig, step: int, n_steps: int) -> float:
@@ -21,6 +22,30 @@ def learning_rate_factor(config: OptimiserConfig, step: int, n_steps: int) -> fl
     return min(warm, max(0.0, min(1.0, left)))
 
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
+
+def ema_update(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+    """Return how `AveragedModel` moves averages: the decay is warmed up over the first steps."""
+
+    @torch.no_grad()
+    def update(averages: Tensors, present: Tensors, n_averaged: Tensor | int) -> None:
+        n = int(n_averaged)
+        torch._foreach_lerp_(averages, present, 1.0 - min(decay, (1 + n) / (10 + n)))
+
+    return update
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a parameter is a matrix of a hidden layer, which Muon may train."""
+    return ".stages." in name or name.removeprefix("prior.").startswith(HIDDEN_LAYERS)
+
+
+def is_never_hidden(name: str) -> bool:
+    """Leave every parameter to AdamW."""
+    return False
+
+
 class Optimiser:
     """One or two torch optimisers stepped together.
 
@@ -29,7 +54,10 @@ class Optimiser:
     """
 
     def __init__(
-        self, module: nn.Module, config: OptimiserConfig, is_hidden: Callable[[str], bool]
+        self,
+        module: nn.Module,
+        config: OptimiserConfig,
+        is_hidden: Callable[[str], bool] = is_never_hidden,
     ) -> None:
         """Sort the parameters of `module` by the optimiser that suits them.
 
@@ -40,7 +68,7 @@ class Optimiser:
                 better left to AdamW.
         """
         self.config = config
-        named = list(module.named_parameters())
+        named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
         matrices = [p for n, p in named if config.name == "muon" and p.ndim == 2 and is_hidden(n)]
         chosen = {id(p) for p in matrices}
         # An axis of one marks the biases of batched layers: vectors in all but name.

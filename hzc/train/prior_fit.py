@@ -21,8 +21,9 @@ from hzc.coding.prior import CONTEXT_CLIP, MEAN_FRACTIONS, Prior
 from hzc.coding.quantize import STEP_INDEXES_PER_OCTAVE
 from hzc.container import CHUNK_FRAMES
 from hzc.train import prior_tables
-from hzc.train.config import PriorConfig
+from hzc.train.config import PriorFitConfig, TrainConfig
 from hzc.train.optimiser import Optimiser, learning_rate_factor
+from hzc.train.prior_data import LatentSet
 from hzc.train.prior_network import (
     ACTIVATION_BITS,
     HIDDEN_LAYERS,
@@ -43,20 +44,14 @@ WEIGHT_BITS = 10
 
 @dataclass(frozen=True)
 class FrameSampler:
-    """Draws frames with their context from latents in units of the base step."""
+    """Draws frames with their context from the latents of a corpus."""
 
-    latents: FloatArray
-    """float32 [frame, D], all recordings end to end."""
-    starts: npt.NDArray[np.int64]
-    """First frame of the recording that each frame belongs to, int64 [frame]."""
-    config: PriorConfig
-    weights: npt.NDArray[np.float64] | None = None
-    """How much more often than others each frame is drawn, float64 [frame]; None for all alike."""
+    data: LatentSet
+    config: PriorFitConfig
 
     @cached_property
     def _cumulative(self) -> npt.NDArray[np.float64]:
-        weights = np.ones(len(self.latents)) if self.weights is None else self.weights
-        return np.cumsum(weights / weights.sum())
+        return np.cumsum(self.data.weights / self.data.weights.sum())
 
     def draw(self, rng: np.random.Generator, n: int) -> tuple[Tensor, Tensor]:
         """Return context [n, n_inputs] and symbols [n, D], float32 whole numbers.
@@ -66,9 +61,9 @@ class FrameSampler:
         low, high = self.config.step_index_range
         step_index = rng.integers(low, high + 1, n)
         step_index[rng.random(n) < self.config.default_share] = self.config.default_step_index
-        at = np.searchsorted(self._cumulative, rng.random(n)).clip(max=len(self.latents) - 1)
+        at = np.searchsorted(self._cumulative, rng.random(n)).clip(max=len(self.data.latents) - 1)
         place = rng.integers(0, CHUNK_FRAMES, n)
-        return self.at(at, np.minimum(place, at - self.starts[at]), step_index)
+        return self.at(at, np.minimum(place, at - self.data.starts[at]), step_index)
 
     def at(
         self,
@@ -79,7 +74,7 @@ class FrameSampler:
         """Return context and symbols of the given frames, each `place` frames into its chunk."""
         k = self.config.context_frames
         past = np.arange(-k, 1)
-        picked = self.latents[np.maximum(frames[:, None] + past, 0)]  # [n, K + 1, D]
+        picked = self.data.latents[np.maximum(frames[:, None] + past, 0)]  # [n, K + 1, D]
         scale = 2.0 ** (-step_index / STEP_INDEXES_PER_OCTAVE)
         symbols = np.rint(picked * scale[:, None, None].astype(np.float32))
         symbols *= (past >= -place[:, None])[:, :, None]
@@ -107,7 +102,7 @@ def fit_network(sampler: FrameSampler, seed: int) -> ContextNetwork:
     config = sampler.config
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    network = ContextNetwork(sampler.latents.shape[1], config)
+    network = ContextNetwork(sampler.data.latents.shape[1], config)
     optimiser = Optimiser(network, config.optimiser, lambda name: name.startswith(HIDDEN_LAYERS))
     bar = tqdm(range(config.n_steps), desc="prior", unit="step", disable=None)
     top = config.n_scales - 1.0
@@ -195,10 +190,10 @@ class FittedPrior:
     """Weight of each relative width in each scale index, float64 [n_scales, n_widths]."""
 
 
-def fit_prior(sampler: FrameSampler, seed: int = 1) -> FittedPrior:
+def fit_prior(sampler: FrameSampler, settings: TrainConfig) -> FittedPrior:
     """Return the integer prior fitted on the sampler's latents."""
-    config = sampler.config
-    torch.set_num_threads(config.n_threads)
+    config, seed = sampler.config, settings.seed
+    torch.set_num_threads(settings.n_threads)
     network = fit_network(sampler, seed)
     shape = (config.n_scales, MEAN_FRACTIONS, 2 * config.max_residual + 1)
     unfitted = prior_tables.fit_mixtures(np.zeros(shape, dtype=np.int64), n_iterations=1)

@@ -76,18 +76,24 @@ class ContextNetwork(nn.Module):
         n = context.shape[0]
         return mean.transpose(0, 1).reshape(n, -1), scale.transpose(0, 1).reshape(n, -1)
 
-    def contexts(self, symbols: Tensor) -> Tensor:
-        """Return the context of every frame at step index 0, float32 [batch * F, n_inputs].
+    def predict(self, symbols: Tensor, step_index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean (steps) and scale index of every symbol, float32 [batch, D, F] each.
 
         Args:
             symbols: float32 [batch, D, F], in steps; each batch entry starts a chunk.
+            step_index: float32 [batch].
         """
         batch, n_latent, n_frames = symbols.shape
         k = self.config.context_frames
         clipped = F.pad(symbols, (k, 0)).clamp(-CONTEXT_CLIP, CONTEXT_CLIP)
         windows = clipped.unfold(2, k + 1, 1).permute(0, 2, 3, 1)  # [batch, F, K + 1, D]
         flat = windows.reshape(batch * n_frames, (k + 1) * n_latent)
-        return torch.cat([flat.new_zeros(len(flat), 1), flat], dim=1)
+        context = torch.cat([step_index.repeat_interleave(n_frames)[:, None], flat], dim=1)
+        mean, scale_index = (
+            part.float().reshape(batch, n_frames, n_latent).transpose(1, 2)
+            for part in self(context)
+        )
+        return mean, scale_index
 
 
 def log_scale(scale_index: Tensor) -> Tensor:
