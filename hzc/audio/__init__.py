@@ -1,4 +1,5 @@
 """Audio in and out, block by block: float32 [channel, sample], full scale ±1.
 
-The modules are `sources`, `level`, `writers` and `pipes`.
+`sources` opens recordings with `riff`, `sndfile` and `av`; `pipes` gives the bytes; `ogg` and
+`mpeg` find what is damaged; `level` measures and filters; `writers` writes.
 """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import io
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -12,7 +14,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from hzc.audio.sources import openable
+from hzc.audio import riff
+from hzc.audio.pipes import openable, reason
 from hzc.blocks import Blocks
 from hzc.errors import HzcError, OutputWriteError
 
@@ -26,7 +29,7 @@ class Size:
 
     n_channels: int
     n_samples: int | None
-    """Per channel; None where nobody knows yet."""
+    """Per channel; None where it is not known yet."""
 
 
 def output_format(path: str | PathLike[str]) -> str:
@@ -47,7 +50,11 @@ def output_format(path: str | PathLike[str]) -> str:
 
 
 def write(
-    file: Path | io.BytesIO, name: str | PathLike[str], blocks: Blocks, rate_hz: int, size: Size
+    file: Path | io.BytesIO,
+    name: str | PathLike[str],
+    blocks: Blocks,
+    sample_rate_hz: int,
+    size: Size,
 ) -> int:
     """Write audio as 16-bit PCM, or as what the compressed formats use.
 
@@ -55,7 +62,7 @@ def write(
         file: Where the bytes go.
         name: What the user called the target: its suffix names the format, errors name it.
         blocks: float32 [channel, sample].
-        rate_hz: Sample rate of the blocks.
+        sample_rate_hz: Sample rate of the blocks.
         size: Channels and samples to come.
 
     Returns:
@@ -69,8 +76,11 @@ def write(
         kind = "RF64"
     subtype = "OPUS" if Path(name).suffix.lower() == ".opus" else None
     settings = {
-        "samplerate": rate_hz, "channels": size.n_channels, "format": kind, "subtype": subtype,
-    }  # fmt: skip
+        "samplerate": sample_rate_hz,
+        "channels": size.n_channels,
+        "format": kind,
+        "subtype": subtype,
+    }
     try:
         if isinstance(file, Path) and file.exists() and not file.is_file():
             whole = io.BytesIO()  # for a pipe: libsndfile goes back to complete the header
@@ -85,17 +95,46 @@ def write(
     except HzcError:
         raise  # from the blocks; a FormatError is a ValueError too
     except (soundfile.LibsndfileError, OSError, ValueError, AssertionError) as error:
-        reason = (
-            getattr(error, "error_string", None)
-            or getattr(error, "strerror", None)
-            or str(error)
-            or "short write"
-        )
         raise OutputWriteError(
-            f"cannot write the audio ({reason.strip().rstrip('.').lower()})",
+            f"cannot write the audio ({reason(error) or 'short write'})",
             path=name,
             hint="check the free space, and that the format allows this rate and channel count",
         ) from error
+
+
+def write_wav_stream(
+    send: Callable[[bytes], None],
+    blocks: Blocks,
+    sample_rate_hz: int,
+    n_channels: int,
+    n_samples: int | None,
+) -> int:
+    """Write a 16-bit WAV block by block, never going back.
+
+    Args:
+        send: Takes all bytes it is given.
+        blocks: float32 [channel, sample].
+        sample_rate_hz: Sample rate of the blocks.
+        n_channels: 1 … 1024.
+        n_samples: Samples per channel that will come, None where it is not known: the header then
+            has 0xFFFFFFFF for its sizes, as it has where they do not fit into 32 bits.
+
+    Returns:
+        How many samples were beyond full scale and were clipped.
+
+    Raises:
+        OutputWriteError: a block cannot be 16-bit audio.
+    """
+    coding = riff.Coding(riff.PCM, 16, n_channels, sample_rate_hz)
+    send(riff.header(coding, None if n_samples is None else coding.align * n_samples))
+    n_clipped = 0
+    for block in blocks:
+        wav = io.BytesIO()
+        size = Size(n_channels, block.shape[1])
+        n_clipped += write(wav, "-", iter((block,)), sample_rate_hz, size)
+        wav.seek(-2 * block.size, os.SEEK_END)
+        send(wav.read())
+    return n_clipped
 
 
 def _write_blocks(
@@ -116,7 +155,7 @@ def _write_blocks(
 
 
 def _ends_with_sample(path: Path, n_samples: int) -> bool:
-    """Whether the last sample can be read: libsndfile tells of no failure while it closes a file.
+    """Whether the last sample can be read: libsndfile reports no failure while it closes a file.
 
     Compressed formats hold samples back until then, and the disk may be full by then.
     """
