@@ -1,65 +1,30 @@
-"""Which file becomes which, and writing a target wholly or not at all."""
+"""Files in and out: inputs are read once, targets are written atomically."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from hzc.errors import OutputClashError, OutputExistsError, OutputWriteError, UnreadableError
+from hzc.container import MAGIC
+from hzc.errors import OutputExistsError, OutputWriteError, UnreadableError
+
+if sys.platform != "win32":
+    import fcntl
 
 STDIO = "-"
 """Name of standard input and standard output."""
+LOOK_BYTES = 1 << 20
+"""How much is read of an input that does not start like a .hzc file."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """One file to be made from another; either may be "-"."""
-
-    source: str
-    target: str
-
-
-def plan(inputs: Sequence[str], output: str | None, folder: str | None, suffix: str) -> list[Job]:
-    """Return what to make from what, before any work is done.
-
-    Args:
-        inputs: Files, or "-" for standard input.
-        output: Target of the only input, or None.
-        folder: Where targets go, or None for beside their sources.
-        suffix: Suffix of targets that are not named, for example ".hzc".
-
-    Raises:
-        OutputClashError: two inputs have one target, or a target is its own source.
-    """
-    if output is not None:
-        jobs = [Job(inputs[0], output)]
-    else:
-        jobs = [Job(source, _sibling(source, folder, suffix)) for source in inputs]
-    claimed: dict[str, str] = {}
-    for job in jobs:
-        if job.target == STDIO:
-            continue
-        real = os.path.realpath(job.target)
-        if is_same(job.source, job.target):
-            raise OutputClashError(
-                "input and output are the same file",
-                path=job.source,
-                hint=f"this command makes {suffix} files from others; name its output with -o",
-            )
-        if real in claimed:
-            raise OutputClashError(
-                f"{claimed[real]} and {job.source} would both be written to it",
-                path=job.target,
-                hint="name outputs one by one with -o",
-            )
-        claimed[real] = job.source
-    return jobs
+# ------------------------------------------------------------------ inputs
 
 
 def is_same(source: str, target: str) -> bool:
@@ -67,36 +32,30 @@ def is_same(source: str, target: str) -> bool:
     return source != STDIO and os.path.realpath(source) == os.path.realpath(target)
 
 
-def _sibling(source: str, folder: str | None, suffix: str) -> str:
-    if source == STDIO:
-        return STDIO
-    path = Path(source)
-    return str((Path(folder) if folder else path.parent) / (path.stem + suffix))
+def is_regular(source: str) -> bool:
+    """Whether a path is a file that can be read again: no pipe, no device, not "-"."""
+    return source != STDIO and os.path.isfile(source)
 
 
-def read_bytes(source: str) -> bytes:
-    """Return all bytes of a file, or of standard input for "-".
+def is_special(path: str) -> bool:
+    """Whether a path takes or gives bytes in order only: "-", a pipe, a device."""
+    return path == STDIO or (os.path.exists(path) and not os.path.isfile(path))
 
-    Raises:
-        UnreadableError: missing, a folder, no permission.
-    """
-    if source == STDIO and sys.stdin is None:
-        raise UnreadableError("cannot be read (it is closed)", path=input_name(STDIO))
-    try:
-        return sys.stdin.buffer.read() if source == STDIO else Path(source).read_bytes()
-    except OSError as error:
-        raise _unreadable(source, error) from error
+
+def input_name(source: str) -> str:
+    """Return what messages call an input."""
+    return "standard input" if source == STDIO else source
 
 
 class InputStream:
-    """Bytes of a file or pipe, with the system's refusals as hzc's errors."""
+    """Bytes of a file or pipe; a refusal of the system is an UnreadableError."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
-        """Read from `stream`; errors say `name`."""
+        """Read from `stream`; errors carry `name`."""
         self._stream, self._name = stream, name
 
-    def read(self, n_bytes: int, /) -> bytes:
-        """Return up to n_bytes; none at the end.
+    def read(self, n_bytes: int = -1, /) -> bytes:
+        """Return up to n_bytes, or all that is left; nothing at the end.
 
         Raises:
             UnreadableError: the operating system refused.
@@ -127,49 +86,33 @@ def open_input(source: str) -> Iterator[BinaryIO]:
         yield stream
 
 
-def is_regular(source: str) -> bool:
-    """Whether a path names a file that can be read twice: no pipe, no device, not "-"."""
-    return source != STDIO and os.path.isfile(source)
-
-
-def is_special(target: str) -> bool:
-    """Whether a target takes bytes in order only: "-", a pipe, a device."""
-    return target == STDIO or (os.path.exists(target) and not os.path.isfile(target))
-
-
-def check_readable(source: str) -> None:
-    """Raise UnreadableError unless the file can be opened for reading."""
-    read_start(source, 0)
-
-
-def read_start(source: str, n_bytes: int) -> bytes:
-    """Return the first bytes of a file.
+def read_hzc(source: str) -> bytes:
+    """Return all bytes of a .hzc file, opened once; the first MiB of anything else.
 
     Raises:
         UnreadableError: missing, a folder, no permission.
     """
-    try:
-        with open(source, "rb") as file:
-            return file.read(n_bytes)
-    except OSError as error:
-        raise _unreadable(source, error) from error
+    with open_input(source) as stream:
+        named = InputStream(stream, source)
+        start = named.read(len(MAGIC))
+        return start + (named.read() if start == MAGIC else named.read(LOOK_BYTES))
 
 
 def _unreadable(source: str, error: OSError) -> UnreadableError:
-    reason = (error.strerror or str(error)).lower()
-    hint = None
-    if isinstance(error, IsADirectoryError):
-        hint = "bin/hzc-encode-tree and bin/hzc-decode-tree do whole folders"
-    return UnreadableError(f"cannot be read ({reason})", path=input_name(source), hint=hint)
+    hint = "-r takes whole folders" if isinstance(error, IsADirectoryError) else None
+    return UnreadableError(f"cannot be read ({reason(error)})", path=input_name(source), hint=hint)
 
 
-def input_name(source: str) -> str:
-    """Return what messages call an input."""
-    return "standard input" if source == STDIO else source
+def reason(error: OSError) -> str:
+    """Return what the operating system says."""
+    return (error.strerror or str(error)).lower()
+
+
+# ------------------------------------------------------------------ targets
 
 
 def check_target(target: str, *, force: bool) -> None:
-    """Raise where a target cannot be made, so that no work is done in vain.
+    """Raise where a target cannot be written, so that no work is wasted.
 
     Raises:
         OutputExistsError: a regular file or a dangling link is there, and `force` is not given.
@@ -192,11 +135,17 @@ def check_target(target: str, *, force: bool) -> None:
 
 
 @contextmanager
-def atomic_write(target: str, *, force: bool) -> Iterator[Path]:
-    """Give a temporary path beside the target, which takes its place when the block ends well.
+def atomic_write(target: str, *, force: bool, like: str | None = None) -> Iterator[Path]:
+    """Give the path of a temporary file, which becomes the target when the block ends well.
 
-    After any exception the temporary file is gone and the target is as it was. A target that is
-    no regular file, such as /dev/null, is given as it is.
+    After any exception, and after the sudden death of the process, the target is as it was. A
+    target that is no regular file, such as /dev/null, is given as it is.
+
+    Args:
+        target: A path; links are followed.
+        force: Replace a file that is there.
+        like: Source, whose modification time the target gets if it is a file; the mode of a
+            replaced file is then kept. None for neither.
 
     Raises:
         OutputExistsError: the target came into being meanwhile, and `force` is not given.
@@ -209,53 +158,134 @@ def atomic_write(target: str, *, force: bool) -> Iterator[Path]:
         if is_special(target):
             yield Path(target)
             return
-        # 50 characters are at most 200 bytes; file systems allow 255.
-        partial = real.with_name(f".{real.name[:50]}.{secrets.token_hex(4)}.partial")
-        # Created here, with the user's umask, so that refusals come before the work.
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        try:
-            yield partial
-            _publish(partial, real, target, force)
-        finally:
-            partial.unlink(missing_ok=True)
+        with _temporary(real) as (stream, path):
+            yield path
+            if like is not None:
+                _copy_attributes(path, like, real)
+            os.fsync(stream.fileno())
+            _publish(stream, path, real, target, force)
     except OSError as error:
-        raise _unwritable(target, error) from error
+        raise OutputWriteError(
+            f"cannot be written ({reason(error)})",
+            path=target,
+            hint="check folder, permission and free space",
+        ) from error
 
 
-def _publish(partial: Path, real: Path, target: str, force: bool) -> None:
+@contextmanager
+def _temporary(real: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """Give a new open file in the target's folder and a path to it, with the user's umask."""
+    _sweep(real.parent)
+    stream, path = _nameless(real.parent) or _named(real)
+    try:
+        yield stream, path
+    finally:
+        stream.close()
+        if _has_name(path):
+            path.unlink(missing_ok=True)
+
+
+def _nameless(folder: Path) -> tuple[BinaryIO, Path] | None:
+    """Return a file that ends with its process; None where the system has no such thing."""
+    if sys.platform != "linux":
+        return None
+    try:
+        stream = os.fdopen(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666), "rb")
+    except OSError:
+        return None
+    path = Path(f"/proc/self/fd/{stream.fileno()}")
+    if not path.exists():
+        stream.close()
+        return None
+    return stream, path
+
+
+def _named(real: Path) -> tuple[BinaryIO, Path]:
+    """Return a file that is locked for as long as it is open, so that `_sweep` passes it over."""
+    while True:
+        path = _partial_name(real)
+        stream = os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666), "rb")
+        _lock(stream)
+        if os.fstat(stream.fileno()).st_nlink:
+            return stream, path
+        stream.close()  # another process swept it before it was locked
+
+
+def _partial_name(real: Path) -> Path:
+    # 50 characters are at most 200 bytes; file systems allow 255.
+    return real.with_name(f".{real.name[:50]}.{secrets.token_hex(4)}.partial")
+
+
+def _has_name(path: Path) -> bool:
+    return path.suffix == ".partial"
+
+
+@cache
+def _sweep(folder: Path) -> None:
+    """Remove temporary files of processes that were killed: nobody holds their locks."""
+    if sys.platform != "win32":
+        for path in folder.glob(".*.????????.partial"):
+            with suppress(OSError), path.open("r+b") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+
+
+def _lock(stream: BinaryIO) -> None:
+    if sys.platform != "win32":
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _copy_attributes(path: Path, like: str, replaced: Path) -> None:
+    """Take the time of the source, and the mode of the file that is replaced."""
+    with suppress(OSError):
+        os.chmod(path, stat.S_IMODE(replaced.stat().st_mode))
+    with suppress(OSError):
+        if not is_regular(like):
+            return
+        found = os.stat(like)
+        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def _publish(stream: BinaryIO, path: Path, real: Path, target: str, force: bool) -> None:
     """Give the finished file its name."""
     if not force:
         try:
-            # A link, unlike a rename, never replaces a file that came meanwhile.
-            os.link(partial, real)
+            _link(path, real)  # unlike a rename, never replaces a file that came meanwhile
             return
         except FileExistsError:
             check_target(target, force=False)
         except OSError:
             check_target(target, force=False)  # no hard links on this file system
-    os.replace(partial, real)
+    if not _has_name(path):
+        _lock(stream)
+        _link(path, path := _partial_name(real))
+    if sys.platform == "win32":
+        stream.close()  # an open file keeps its name there
+    try:
+        os.replace(path, real)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
-def _unwritable(target: str, error: OSError) -> OutputWriteError:
-    reason = (error.strerror or str(error)).lower()
-    return OutputWriteError(
-        f"cannot be written ({reason})", path=target, hint="check folder, permission and free space"
-    )
-
-
-def write_bytes(target: str, data: bytes, *, force: bool) -> None:
-    """Write a whole file, or to standard output for "-".
-
-    Raises:
-        OutputExistsError: the target exists and `force` is not given.
-        OutputWriteError: the operating system refused, or the reader closed the pipe.
-    """
-    with open_output(target, force=force) as write:
-        write(data)
+def _link(path: Path, name: Path) -> None:
+    """Give an open file a name, or one more."""
+    if _has_name(path):
+        os.link(path, name)
+        return
+    # With a folder's descriptor Python calls linkat, which follows /proc/self/fd to the file.
+    folder = os.open(name.parent, os.O_RDONLY)
+    try:
+        os.link(path, name.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=True)
+    finally:
+        os.close(folder)
 
 
 @contextmanager
-def open_output(target: str, *, force: bool) -> Iterator[Callable[[bytes], None]]:
+def open_output(
+    target: str, *, force: bool, like: str | None = None
+) -> Iterator[Callable[[bytes], None]]:
     """Give what writes to a target in order, as `atomic_write` or to standard output for "-".
 
     Raises:
@@ -265,13 +295,27 @@ def open_output(target: str, *, force: bool) -> Iterator[Callable[[bytes], None]
     if target == STDIO:
         yield write_stdout
         return
-    with atomic_write(target, force=force) as partial, partial.open("wb") as stream:
+    with atomic_write(target, force=force, like=like) as partial, partial.open("wb") as stream:
 
         def write(data: bytes) -> None:
             stream.write(data)
-            stream.flush()  # whoever listens at the other end of a pipe waits for it
+            stream.flush()  # whoever reads at the other end of a pipe waits for it
 
         yield write
+
+
+def write_bytes(target: str, data: bytes, *, force: bool, like: str | None = None) -> None:
+    """Write a whole file, or to standard output for "-".
+
+    Raises:
+        OutputExistsError: the target exists and `force` is not given.
+        OutputWriteError: the operating system refused, or the reader closed the pipe.
+    """
+    with open_output(target, force=force, like=like) as write:
+        write(data)
+
+
+# ------------------------------------------------------------------ standard output
 
 
 def write_stdout(data: bytes) -> None:
@@ -294,8 +338,8 @@ def stdout_failure(error: OSError) -> OutputWriteError:
     """Return what to raise after standard output failed, and write no more to it."""
     silence(sys.stdout)
     broken = isinstance(error, BrokenPipeError)
-    reason = "the reader closed the pipe" if broken else (error.strerror or str(error)).lower()
-    return OutputWriteError(f"cannot be written ({reason})", path="standard output")
+    why = "the reader closed the pipe" if broken else reason(error)
+    return OutputWriteError(f"cannot be written ({why})", path="standard output")
 
 
 def silence(stream: TextIO) -> None:

@@ -74,7 +74,7 @@ def _valid(codec: Codec) -> list[Good]:
         of("hop", "exactly one frame", word[:HOP]),
         of("hop-plus-1", "one sample more than a frame", word[: HOP + 1]),
         of("hop-minus-1", "one sample less than a frame", word[: HOP - 1]),
-        of("stereo", "two channels", two, keep_channels=True),
+        of("stereo", "two channels", two, channels="keep"),
         of("rate-44100", "sample rate by code", clip[:44_100], 44_100),
         of("rate-11025", "a frame of 1378.125 samples; 11 frames", clip[:15_159], 11_025),
     ]
@@ -100,7 +100,7 @@ def _unusual(codec: Codec) -> list[Good]:
         ),
         "sixteen-channels": (
             "as many channels as there can be",
-            lambda: codec.encode(word[:16_000].reshape(16, 1_000), RATE_HZ, keep_channels=True),
+            lambda: codec.encode(word[:16_000].reshape(16, 1_000), RATE_HZ, channels="keep"),
         ),
         "joined": ("recordings joined: short chunks, and a gain each", lambda: joined(codec, clip)),
         "short-chunks": (

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts of bin share: messages, help, the hzc command, finding files. Sourced, not run.
+# What the scripts of bin share: messages, help, the hzc command. Sourced, not run.
 
 if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 404)); then
     printf '%s: needs bash 4.4 or later (found %s)\n' "${0##*/}" "$BASH_VERSION" >&2
@@ -24,23 +24,4 @@ find_hzc() {
     command -v -- "${hzc[0]}" >/dev/null || read -r -a hzc <<<"${HZC:-hzc}"
     command -v -- "${hzc[0]-}" >/dev/null ||
         die "command not found: ${HZC:-hzc} (install hzc, or let HZC name the command)"
-}
-
-# Sets work to a new folder that is gone when the script ends.
-make_work() {
-    work=$(mktemp -d "${TMPDIR:-/tmp}/$program.XXXXXX")
-    trap 'rm -rf -- "$work" || true' EXIT
-    trap 'exit 130' INT
-}
-
-# find_files FOLDER SUFFIX...: writes to $work/found the files below FOLDER, each ended by a NUL.
-# Links to files count, links to folders are not followed. Returns 1 if a folder is unreadable.
-find_files() {
-    local folder=$1 wanted rc=0
-    local -a match=()
-    for wanted in "${@:2}"; do match+=(-o -iname "?*.$wanted"); done
-    find "$folder/" \( "${match[@]:1}" \) \( -type f -o -type l ! -exec test -d {} \; \) \
-        -print0 >"$work/unsorted" || rc=1
-    LC_ALL=C sort -z <"$work/unsorted" >"$work/found" || die "sort failed"
-    return "$rc"
 }

@@ -1,58 +1,120 @@
-"""One loop for the commands that make one file from another."""
+"""One loop for the commands that do the same to many files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
 
 import click
 
-from hzc import files
+from hzc import runner
 from hzc.cli.options import refuse_terminal
-from hzc.cli.report import Report
-from hzc.errors import HzcError, OutputExistsError
-from hzc.files import STDIO, Job
+from hzc.cli.plan import Plan
+from hzc.cli.progress import seconds_bar
+from hzc.cli.report import Report, say, show_error, shown
+from hzc.errors import HzcError, OutputError
+from hzc.files import STDIO, is_special
+from hzc.jobs import Outcome
+from hzc.options import Options
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How to go through many files."""
+
+    quiet: bool
+    as_json: bool
+    n_workers: int = 1
+    n_threads: int | None = None
+    fail_fast: bool = False
+    is_tree: bool = False
 
 
 def run_jobs(
-    jobs: list[Job],
-    work: Callable[[Job, Report], None],
-    *,
-    force: bool,
-    skip_existing: bool,
-    fail_fast: bool,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    """Do every job; go on after a failure; exit with the report's code.
+    jobs: Sequence[runner.Job[R]],
+    lost: Sequence[HzcError],
+    show: Callable[[R, Report], None],
+    manner: Manner,
+) -> Report:
+    """Do every job, show each result, go on after failures; return the report.
 
     Args:
-        jobs: What to make from what.
-        work: Makes one target; raises HzcError, and calls `Report.done` otherwise.
-        force: Overwrite targets.
-        skip_existing: Pass over targets that exist.
-        fail_fast: Stop at the first failure.
-        quiet: Say nothing but errors.
-        as_json: JSON lines on stdout.
+        jobs: What to do.
+        lost: What failed before any work.
+        show: Prints one result, and counts it.
+        manner: How.
     """
-    if as_json and any(job.target == STDIO for job in jobs):
-        raise click.UsageError("--json and an output on stdout do not go together")
-    if force and skip_existing:
-        raise click.UsageError("--force and --skip-existing contradict each other")
-    for job in jobs:
-        refuse_terminal(job.target)
-    report = Report(len(jobs), quiet=quiet, as_json=as_json)
-    for job in jobs:
-        try:
-            files.check_target(job.target, force=force)
-            work(job, report)
-        except OutputExistsError as error:
-            if skip_existing:
-                report.skipped(job.target)
-            else:
-                report.failed(error, job.target)
-        except HzcError as error:
-            report.failed(error, job.source)
-        if report.failures and fail_fast:
-            break
+    report = Report(len(jobs) + len(lost), manner.quiet, manner.as_json, manner.is_tree)
+    for error in lost:
+        report.failed(error, os.fspath(error.path or ""))
+    # Worker processes do not have this one's standard input, nor its pipes.
+    n_workers = 1 if any(is_special(job.source) for job in jobs) else manner.n_workers
+    with (
+        seconds_bar(quiet=manner.quiet or manner.as_json) as progress,
+        closing(runner.run(jobs, n_workers, manner.n_threads, progress)) as results,
+    ):
+        for result in results:
+            show(result, report)
+            if report.failures and manner.fail_fast:
+                break
     report.summary()
-    click.get_current_context().exit(report.exit_code)
+    return report
+
+
+def prepare_targets(made: Plan, options: Options, *, as_json: bool, dry_run: bool) -> None:
+    """Check the targets of a plan before any work, and make their folders.
+
+    Raises:
+        UsageError: options contradict each other, or binary output would go to a terminal.
+        Exit: the plan was printed, and nothing is to be made.
+    """
+    targets = [target for _, target in made.pairs]
+    if as_json and STDIO in targets:
+        raise click.UsageError("--json and an output on stdout do not go together")
+    if options.force and options.skip_existing:
+        raise click.UsageError("--force and --skip-existing contradict each other")
+    if dry_run:
+        _print_plan(made, options)
+    for target in targets:
+        refuse_terminal(target)
+    if made.folder is not None:
+        for folder in {os.path.dirname(target) for target in targets} - {""}:
+            with suppress(OSError):  # the job finds out
+                os.makedirs(folder, exist_ok=True)
+
+
+def _print_plan(made: Plan, options: Options) -> NoReturn:
+    for source, target in made.pairs:
+        if not (options.skip_existing and os.path.isfile(target)):
+            say(f"{shown(source)} -> {shown(target)}")
+    for error in made.unreadable:
+        show_error(error)
+    raise click.exceptions.Exit(1 if made.unreadable else 0)
+
+
+def show_outcome(
+    outcome: Outcome, report: Report, describe: Callable[[Outcome], tuple[str, dict[str, Any]]]
+) -> None:
+    """Print and count what became of one target.
+
+    Args:
+        outcome: The result of a job.
+        report: Counts it.
+        describe: Returns what to tell people and programs about a target that was made.
+    """
+    report.warn(outcome.source, outcome.warnings)
+    error, is_made = outcome.error, outcome.duration_s is not None
+    text, values = describe(outcome) if is_made else ("", {})
+    text = f"{shown(outcome.target)}  {text}"
+    if outcome.is_skipped:
+        report.skipped(outcome.target)
+    elif error is None:
+        report.done(text, values)
+    else:
+        name = outcome.target if isinstance(error, OutputError) else outcome.source
+        report.failed(error, name, text, values)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from hzc import bitrate, container, files
-from hzc.cli.options import refuse_terminal, report_options
-from hzc.cli.report import Report
+from hzc.cli.options import force_option, refuse_terminal, report_options
+from hzc.cli.report import Report, shown
 from hzc.errors import HzcError, OutputClashError
 from hzc.files import STDIO
 
@@ -14,7 +14,7 @@ from hzc.files import STDIO
 @click.command("cat")
 @click.argument("inputs", nargs=-1, required=True, metavar="FILE...")
 @click.option("-o", "--output", required=True, metavar="FILE", help="Target, or - for stdout.")
-@click.option("-f", "--force", is_flag=True, help="Overwrite an existing target.")
+@force_option
 @report_options
 def command(inputs: tuple[str, ...], output: str, force: bool, quiet: bool, as_json: bool) -> None:
     """Join .hzc files without coding them again.
@@ -39,14 +39,14 @@ def command(inputs: tuple[str, ...], output: str, force: bool, quiet: bool, as_j
             if files.is_same(path, output):
                 raise OutputClashError("input and output are the same file", path=path)
             try:
-                parts.append(container.unpack(files.read_bytes(path)))
+                parts.append(container.unpack(files.read_hzc(path)))
             except HzcError as error:
                 error.path = error.path or path
                 raise
         data = container.joined(parts)
         files.write_bytes(output, data, force=force)
-        measured = bitrate.measure(container.unpack(data), len(data))
-        report.done(f"{output}  {measured.line()}", {"path": output, **measured.values()})
+        rate = bitrate.measure(container.unpack(data), len(data))
+        report.done(f"{shown(output)}  {rate.line()}", {"path": output, **rate.values()})
     except HzcError as error:
         report.failed(error, output)
     click.get_current_context().exit(report.exit_code)

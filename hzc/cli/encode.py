@@ -2,81 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import cache
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import Any
 
 import click
 
-from hzc import files
-from hzc.cli.batch import run_jobs
-from hzc.cli.options import (
-    model_options,
-    output_options,
-    prepare_torch,
-    report_options,
-    split_output,
-)
-from hzc.cli.progress import seconds_bar
-from hzc.cli.report import Report
+from hzc.cli.batch import Manner, prepare_targets, run_jobs, show_outcome
+from hzc.cli.options import file_options, model_options, report_options
+from hzc.cli.plan import AUDIO_SUFFIXES, MEDIA_SUFFIXES, plan, split_names
 from hzc.container import MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MAX_STEP_INDEX, MIN_SAMPLE_RATE_HZ
-from hzc.files import Job
-
-if TYPE_CHECKING:
-    from hzc.audio.sources import Source
-    from hzc.bitrate import Rate
-    from hzc.codec import Codec
-
-
-@dataclass(frozen=True)
-class Choices:
-    """How to encode."""
-
-    step_index: int | None
-    keep_channels: bool
-    verify: bool
+from hzc.jobs import EncodeJob, Outcome
+from hzc.options import EncodeOptions, RawLayout
 
 
 @click.command("encode")
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@output_options
+@click.argument("names", nargs=-1, required=True, metavar="INPUT... [OUTPUT]")
+@file_options
 @click.option(
-    "--channels",
-    type=click.Choice(["mix", "keep"]),
-    default="mix",
-    show_default=True,
+    "--channels", type=click.Choice(["mix", "keep"]), default="mix", show_default=True,
     help="Code the mean of the channels, or every channel.",
+)  # fmt: skip
+@click.option(
+    "--channel", type=click.IntRange(1), metavar="N", help="Code this channel alone, from 1."
 )
 @click.option(
-    "--step-index",
-    type=click.IntRange(-MAX_STEP_INDEX, MAX_STEP_INDEX),
-    metavar="N",
-    help="Coarseness: +8 doubles the quantiser's step, -8 halves it. Default: the model's.",
-)
+    "--step-index", type=click.IntRange(-MAX_STEP_INDEX, MAX_STEP_INDEX), metavar="N",
+    help="Coarseness: +8 doubles the quantiser's step, -8 halves it.  [default: the model's]",
+)  # fmt: skip
+@click.option("--strict", is_flag=True, help="Refuse recordings that are cut off or damaged.")
+@click.option("--verify", is_flag=True, help="Decode every file's symbols again and compare.")
 @click.option("--raw", is_flag=True, help="INPUT is signed 16-bit little-endian PCM, no header.")
 @click.option(
-    "--sample-rate",
-    type=click.IntRange(MIN_SAMPLE_RATE_HZ, MAX_SAMPLE_RATE_HZ),
-    metavar="HZ",
+    "--sample-rate", type=click.IntRange(MIN_SAMPLE_RATE_HZ, MAX_SAMPLE_RATE_HZ), metavar="HZ",
     help="Sample rate of raw input.",
-)
+)  # fmt: skip
 @click.option(
-    "--raw-channels",
-    type=click.IntRange(1, MAX_CHANNELS),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Channels of raw input, interleaved.",
-)
-@click.option("--verify", is_flag=True, help="Decode every file's symbols again and compare.")
+    "--raw-channels", type=click.IntRange(1, MAX_CHANNELS), default=1, show_default=True,
+    metavar="N", help="Channels of raw input, interleaved.",
+)  # fmt: skip
 @model_options
 @report_options
 def command(
-    inputs: tuple[str, ...], output: str | None, output_dir: str | None, force: bool,
-    skip_existing: bool, fail_fast: bool, channels: str, step_index: int | None, raw: bool,
-    sample_rate: int | None, raw_channels: int, verify: bool,
-    model: str | None, device: str, threads: int | None, quiet: bool, as_json: bool,
+    names: tuple[str, ...], output: str | None, output_dir: str | None, recursive: bool,
+    n_workers: int, force: bool, skip_existing: bool, fail_fast: bool, dry_run: bool,
+    preserve: bool, channels: str, channel: int | None, step_index: int | None, strict: bool,
+    verify: bool, raw: bool, sample_rate: int | None, raw_channels: int, model: str | None,
+    device: str, n_threads: int | None, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Encode audio to .hzc files.
 
@@ -85,86 +56,45 @@ def command(
       hzc encode talk.wav                  makes talk.hzc
       hzc encode talk.flac small.hzc
       hzc encode *.wav -d coded/
+      hzc encode -r recordings -d coded -j 4
       arecord -f S16_LE -r 16000 -t wav | hzc encode - - > talk.hzc
       rtl_fm ... | hzc encode --raw --sample-rate 24000 - radio.hzc
 
-    INPUT is anything libsndfile reads (WAV, FLAC, Ogg, Opus, MP3, AIFF), at any sample rate and
-    with any number of channels, or - for standard input.
+    INPUT is an audio file (WAV, FLAC, Ogg, Opus, MP3, AIFF and others), at any sample rate and
+    with any number of channels, or - for standard input. OUTPUT is a .hzc file, or - for standard
+    output. Pipes are streamed: 10 s at a time, in constant memory.
     """  # noqa: D301 - click looks for the backspace itself
-    inputs, output = split_output(inputs, output, output_dir, (".hzc",))
-
-    @cache
-    def codec() -> Codec:
-        prepare_torch(device, threads)
-        from hzc.codec import Codec
-
-        return Codec.load(model, device)
-
     if sample_rate is not None and not raw:
-        raise click.UsageError("--sample-rate tells the rate of --raw input; other files tell it")
+        raise click.UsageError("--sample-rate is only valid with --raw")
     if raw_channels > 1 and not raw:
-        raise click.UsageError("--raw-channels tells those of --raw input; other files tell them")
+        raise click.UsageError("--raw-channels is only valid with --raw")
     if raw and sample_rate is None:
         raise click.UsageError("--raw needs --sample-rate")
-    choices = Choices(step_index, keep_channels=channels == "keep", verify=verify)
-    layout = (int(sample_rate or 0), raw_channels) if raw else None
-
-    def work(job: Job, report: Report) -> None:
-        silent = quiet or as_json
-        if layout is None and files.is_regular(job.source):
-            measured = _encode_file(job, codec, choices, report, force, silent)
-        else:
-            measured = _encode_stream(job, codec, choices, report, force, silent, layout)
-        report.done(
-            f"{job.target}  {measured.line()}",
-            {"source": job.source, "path": job.target, **measured.values()},
-        )
-
-    run_jobs(
-        files.plan(inputs, output, output_dir, ".hzc"), work, force=force,
-        skip_existing=skip_existing, fail_fast=fail_fast, quiet=quiet, as_json=as_json,
+    if channel is not None and channels == "keep":
+        raise click.UsageError("--channel and --channels keep contradict each other")
+    options = EncodeOptions(
+        model=model, device=device, force=force, skip_existing=skip_existing, preserve=preserve,
+        channels=channel or channels, step_index=step_index, strict=strict, verify=verify,
+        raw=RawLayout(sample_rate, raw_channels) if sample_rate else None,
     )  # fmt: skip
+    chosen = split_names(
+        names, output, output_dir, is_recursive=recursive, input_suffixes=MEDIA_SUFFIXES,
+        target_suffixes=(".hzc",),
+    )  # fmt: skip
+    made = plan(chosen, ".hzc", AUDIO_SUFFIXES)
+    prepare_targets(made, options, as_json=as_json, dry_run=dry_run)
+    report = run_jobs(
+        [EncodeJob(source, target, options) for source, target in made.pairs], made.unreadable,
+        partial(show_outcome, describe=describe),
+        Manner(quiet, as_json, n_workers, n_threads, fail_fast, recursive),
+    )  # fmt: skip
+    click.get_current_context().exit(report.exit_code)
 
 
-def _encode_file(
-    job: Job, codec: Callable[[], Codec], choices: Choices, report: Report, force: bool,
-    silent: bool,
-) -> Rate:  # fmt: skip
-    """Encode a file, which can be gone through twice."""
-    from hzc import bitrate, container
-    from hzc.audio import sources
-
-    files.check_readable(job.source)
-    source = sources.open_source(job.source)
-    encoder = codec().encoder
-    _tell_mix(job, source, choices, report)
-    with (
-        seconds_bar(source.duration_s or 0.0, job.source, quiet=silent) as progress,
-        files.open_output(job.target, force=force) as write,
-    ):
-        data = encoder.encode(source, **asdict(choices), progress=progress).data
-        write(data)
-    return bitrate.measure(container.unpack(data), len(data))
-
-
-def _encode_stream(
-    job: Job, codec: Callable[[], Codec], choices: Choices, report: Report, force: bool,
-    silent: bool, layout: tuple[int, int] | None,
-) -> Rate:  # fmt: skip
-    """Encode a pipe as it comes; `layout` is rate and channels of raw samples."""
-    from hzc.audio import pipes
-
-    with files.open_input(job.source) as stream:
-        source = pipes.open_stream(stream) if layout is None else pipes.open_raw(stream, *layout)
-        encoder = codec().encoder
-        _tell_mix(job, source, choices, report)
-        with (
-            seconds_bar(source.duration_s or 0.0, job.source, quiet=silent) as progress,
-            files.open_output(job.target, force=force) as write,
-        ):
-            return encoder.encode_stream(source, write, **asdict(choices), progress=progress)
-
-
-def _tell_mix(job: Job, source: Source, choices: Choices, report: Report) -> None:
-    if source.n_channels > 1 and not choices.keep_channels:
-        report.note(f"{job.source}: {source.n_channels} channels mixed down to one")
+def describe(outcome: Outcome) -> tuple[str, dict[str, Any]]:
+    """Return what to tell people and programs about an encoded file."""
+    rate, n_mixed = outcome.rate, outcome.n_mixed
+    assert rate is not None
+    mixed = f"  ({n_mixed} channels mixed down to one)" if n_mixed > 1 else ""
+    values = {"source": outcome.source, "path": outcome.target, **rate.values()}
+    return rate.line() + mixed, {**values, "warnings": outcome.warnings}

@@ -8,7 +8,7 @@ import click
 
 from hzc import bitrate, container, files
 from hzc.cli.options import report_options
-from hzc.cli.report import Report, say, say_json
+from hzc.cli.report import Report, say, say_json, shown
 from hzc.errors import HzcError, UnknownModelError
 from hzc.model import registry
 
@@ -17,14 +17,14 @@ from hzc.model import registry
 @click.argument("inputs", nargs=-1, required=True, metavar="FILE...")
 @report_options
 def command(inputs: tuple[str, ...], quiet: bool, as_json: bool) -> None:
-    """Print what .hzc files say about themselves.
+    """Print the headers and sizes of .hzc files.
 
-    Every checksum is verified; the model is not needed.
+    Verifies every checksum; the model is not needed.
     """
     report = Report(len(inputs), quiet=quiet, as_json=as_json)
     for path in inputs:
         try:
-            values = _describe(files.read_bytes(path))
+            values = _describe(files.read_hzc(path))
         except HzcError as error:
             report.failed(error, path)
             continue
@@ -32,7 +32,7 @@ def command(inputs: tuple[str, ...], quiet: bool, as_json: bool) -> None:
         if as_json:
             say_json({"path": path, **values})
             continue
-        say(path)
+        say(shown(path))
         for key, value in values.items():
             say(f"  {key:<16} {'-' if value is None else value}")
     report.summary()

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from math import isfinite
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from hzc.files import STDIO
+from hzc.runner import limit_threads
 
 F = TypeVar("F", bound=Callable[..., Any])
+Option = Callable[[F], F]
 
 
 class Seconds(click.FloatRange):
-    """A time; infinity and NaN are none."""
+    """A time in seconds; infinity and NaN are refused."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -29,7 +29,25 @@ class Seconds(click.FloatRange):
         return seconds
 
 
-def _apply(options: list[Callable[[F], F]]) -> Callable[[F], F]:
+class RateType(click.ParamType):  # type: ignore[type-arg]
+    """A sample rate in hertz, or the word source, which becomes 0."""
+
+    name = "rate"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Return the rate in hertz."""
+        if value == "source":
+            return 0
+        if str(value).isdecimal() and 1_000 <= int(value) <= 768_000:
+            return int(value)
+        self.fail(f"{value!r} is neither 'source' nor a rate of 1000 to 768000 Hz", param, ctx)
+
+
+def all_of(*options: Option[F]) -> Option[F]:
+    """Return a decorator that adds several options, in the order of --help."""
+
     def decorate(function: F) -> F:
         for option in reversed(options):
             function = option(function)
@@ -38,48 +56,32 @@ def _apply(options: list[Callable[[F], F]]) -> Callable[[F], F]:
     return decorate
 
 
-def output_options(function: F) -> F:
-    """Add what decides where the output goes."""
-    return _apply(
-        [
-            click.option("-o", "--output", metavar="FILE", help="Target of the only input."),
-            click.option("-d", "--output-dir", metavar="DIR", help="Folder for all targets."),
-            click.option("-f", "--force", is_flag=True, help="Overwrite existing targets."),
-            click.option("--skip-existing", is_flag=True, help="Leave existing targets alone."),
-            click.option("--fail-fast", is_flag=True, help="Stop at the first failure."),
-        ]
-    )(function)
+recursive_option = click.option(
+    "-r", "--recursive", is_flag=True, help="Take folders too, with all that is below them."
+)
+jobs_option = click.option(
+    "-j", "--jobs", "n_workers", type=click.IntRange(1, 9999), default=1, show_default=True,
+    metavar="N", help="Files done at the same time; they share the processor cores.",
+)  # fmt: skip
+force_option = click.option("-f", "--force", is_flag=True, help="Replace targets that exist.")
+output_option = click.option("-o", "--output", metavar="FILE", help="Target of the only input.")
+preserve_option = click.option(
+    "--preserve/--no-preserve", default=True, show_default=True,
+    help="Give targets the time of their source, and replaced files their old mode.",
+)  # fmt: skip
 
 
-def report_options(function: F) -> F:
-    """Add what decides how much is said."""
-    return _apply(
-        [
-            click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
-            click.option("--json", "as_json", is_flag=True, help="JSON lines on stdout."),
-        ]
-    )(function)
+def _set_threads(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
+    if value is not None:
+        limit_threads(value)
+    return value
 
 
-def model_options(function: F) -> F:
-    """Add what decides which model runs where."""
-    return _apply(
-        [
-            click.option(
-                "-m", "--model", metavar="NAME", envvar="HZC_MODEL", show_envvar=True,
-                shell_complete=_complete_model,
-                help="Registered model, or a .safetensors file.",
-            ),
-            click.option(
-                "--device", type=click.Choice(["cpu", "cuda"]), default="cpu",
-                envvar="HZC_DEVICE", show_envvar=True, show_default=True, help="Where to compute.",
-            ),
-            click.option(
-                "--threads", type=click.IntRange(1, 256), metavar="N", envvar="HZC_THREADS",
-                show_envvar=True, help="Processor threads; default all cores.",
-            ),
-        ]
-    )(function)  # fmt: skip
+threads_option = click.option(
+    "--threads", "n_threads", type=click.IntRange(1, 256), metavar="N", envvar="HZC_THREADS",
+    show_envvar=True, callback=_set_threads, is_eager=True,
+    help="Threads, of each job with -j.  [default: all cores, shared out]",
+)  # fmt: skip
 
 
 def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -88,42 +90,44 @@ def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str)
     return [spec.name for spec in models() if spec.name.startswith(incomplete)]
 
 
-def prepare_torch(device: str, threads: int | None) -> None:
-    """Set the number of threads; refuse a device that is not there."""
-    if threads is not None:
-        # numpy's linear algebra looks here when it is first imported, which is below.
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ[name] = str(threads)
-    import torch
+def file_options(function: F) -> F:
+    """Add what decides where files go, and how many are done at once."""
+    return all_of(
+        output_option,
+        click.option(
+            "-d", "--output-dir", metavar="DIR", help="Folder of all targets; made if missing."
+        ),
+        recursive_option,
+        jobs_option,
+        force_option,
+        click.option("--skip-existing", is_flag=True, help="Leave targets that exist alone."),
+        click.option("--fail-fast", is_flag=True, help="Stop at the first failure."),
+        click.option("-n", "--dry-run", is_flag=True, help="Print what would be made from what."),
+        preserve_option,
+    )(function)
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    if device == "cuda" and not torch.cuda.is_available():
-        raise click.UsageError("no CUDA device is available here; use --device cpu")
+
+def report_options(function: F) -> F:
+    """Add what decides how much is printed."""
+    return all_of(
+        click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
+        click.option("--json", "as_json", is_flag=True, help="JSON lines on stdout."),
+    )(function)
 
 
-def split_output(
-    inputs: tuple[str, ...], output: str | None, folder: str | None, suffixes: tuple[str, ...]
-) -> tuple[tuple[str, ...], str | None]:
-    """Return inputs and output, a second positional taken as output where it looks like one.
-
-    `hzc encode in.wav out.hzc`: the second of two names is the target if it has a target's suffix
-    or is "-".
-    """
-    if output is None and folder is None and len(inputs) == 2:
-        first, second = inputs
-        looks_like_target = second == STDIO or Path(second).suffix.lower() in suffixes
-        if looks_like_target:
-            return (first,), second
-        if first == STDIO or second == STDIO:
-            raise click.UsageError(f"{second!r} has no suffix of a target; name it with -o")
-    if output is not None and len(inputs) != 1:
-        raise click.UsageError("-o goes with one input; use -d for several")
-    if output is not None and folder is not None:
-        raise click.UsageError("use -o or -d, not both")
-    if list(inputs).count(STDIO) > 1:
-        raise click.UsageError("standard input can be read once only")
-    return inputs, output
+def model_options(function: F) -> F:
+    """Add what decides which model runs where."""
+    return all_of(
+        click.option(
+            "-m", "--model", metavar="NAME", envvar="HZC_MODEL", show_envvar=True,
+            shell_complete=_complete_model, help="Registered model, or a .safetensors file.",
+        ),
+        click.option(
+            "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", envvar="HZC_DEVICE",
+            show_envvar=True, show_default=True, help="Where to compute.",
+        ),
+        threads_option,
+    )(function)  # fmt: skip
 
 
 def refuse_terminal(target: str) -> None:

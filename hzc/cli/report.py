@@ -1,4 +1,4 @@
-"""Counts what was done, says it, and owns the exit code.
+"""Counts what was done, prints it, and decides the exit code.
 
 Exit codes: 0 when all is done; with one file the code of its error; with several, 1 if any failed.
 """
@@ -9,19 +9,40 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any
 
 import click
 
 from hzc import files
-from hzc.errors import HzcError, LossError
+from hzc.errors import HzcError
 
 SCHEMA = 1
+ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
+def shown(path: str | PathLike[str]) -> str:
+    r"""Return a file name on one line: as it is, or quoted as a shell takes it back.
+
+    >>> print(shown("two words.wav"), shown("line\nbreak.wav"), shown("caf\udce9.wav"))
+    two words.wav $'line\nbreak.wav' $'caf\xe9.wav'
+    """
+    name = os.fspath(path)
+    if name.isprintable():
+        return name
+    return "$'" + "".join(map(_escaped, name)) + "'"
+
+
+def _escaped(character: str) -> str:
+    if character in ESCAPES or character.isprintable():
+        return ESCAPES.get(character, character)
+    return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
 def tell(text: str) -> None:
-    """Print one line on stderr; where that cannot be done, the work goes on untold."""
+    """Print one line on stderr; where that cannot be done, the work goes on silently."""
     try:
         click.echo(text, err=True)
     except OSError:
@@ -30,8 +51,8 @@ def tell(text: str) -> None:
 
 def show_error(error: HzcError) -> None:
     """Print one line on stderr, and a hint where there is one."""
-    message = " ".join(error.message.split())  # what libraries say can have several lines
-    where = "" if error.path is None else f"{os.fspath(error.path)}: "
+    message = " ".join(error.message.split())  # what libraries report can have several lines
+    where = "" if error.path is None else f"{shown(error.path)}: "
     tell(f"hzc: {where}{message}")
     if error.hint:
         tell(f"hint: {error.hint}")
@@ -63,22 +84,24 @@ class Report:
     n_jobs: int
     quiet: bool = False
     as_json: bool = False
+    is_tree: bool = False
+    """Whether folders were walked, so that nobody counted the files before."""
     n_done: int = 0
     n_skipped: int = 0
     failures: list[HzcError] = field(default_factory=list)
 
     def done(self, text: str, values: dict[str, Any]) -> None:
-        """Count a file that was done; `text` for people, `values` for programs."""
+        """Count a file that was written; `text` for people, `values` for programs."""
         self.n_done += 1
         if self.as_json:
             say_json(values)
         elif not self.quiet:
             tell(text)
 
-    def note(self, text: str) -> None:
-        """Say something worth knowing about a file that is being done."""
-        if not self.quiet:
-            tell(f"hzc: note: {text}")
+    def warn(self, path: str, warnings: Iterable[str]) -> None:
+        """Print what is odd or incomplete about an input."""
+        for warning in () if self.quiet else warnings:
+            tell(f"hzc: warning: {shown(files.input_name(path))}: {warning}")
 
     def skipped(self, path: str) -> None:
         """Count a file whose target exists already."""
@@ -86,37 +109,40 @@ class Report:
         if self.as_json:
             say_json({"path": path, "is_skipped": True})
         elif not self.quiet:
-            tell(f"{path}: skipped, exists already")
+            tell(f"{shown(path)}: skipped, exists already")
 
-    def failed(self, error: HzcError, path: str) -> None:
-        """Count a file that could not be done, and say why."""
-        self._show(error, path)
-        if self.as_json:
-            say_json({"path": path, "error": error.message, "exit_code": error.exit_code})
+    def failed(
+        self, error: HzcError, path: str, text: str = "", values: dict[str, Any] | None = None
+    ) -> None:
+        """Count a file that failed, and print why.
 
-    def salvaged(self, error: LossError, text: str, values: dict[str, Any]) -> None:
-        """Count a file that was made from what is left of another, and say what is lost."""
-        self._show(error, values["source"])
-        if self.as_json:
-            say_json({**values, "error": error.message, "exit_code": error.exit_code})
-        elif not self.quiet:
-            tell(text)
-
-    def _show(self, error: HzcError, path: str) -> None:
+        Args:
+            error: Why.
+            path: What the error is about, where it does not say so itself.
+            text: For people, about a target that was made nevertheless.
+            values: The same for programs.
+        """
         if error.path is None:
             error.path = files.input_name(path)
         self.failures.append(error)
         show_error(error)
+        if self.as_json:
+            told = {"error": error.message, "exit_code": error.exit_code}
+            say_json({**(values or {"path": path}), **told})
+        elif values and not self.quiet:
+            tell(text)
 
     def summary(self) -> None:
-        """Say how many of several files were done, if any failed."""
-        if self.n_jobs > 1 and self.failures:
-            text = f"hzc: {self.n_done} of {self.n_jobs} files done, {len(self.failures)} failed"
-            tell(text)
+        """Print how many of several files were done, if any failed or folders were walked."""
+        counts = [f"hzc: {self.n_done} of {self.n_jobs} files done"]
+        counts += [f"{self.n_skipped} skipped"] if self.n_skipped else []
+        counts += [f"{len(self.failures)} failed"] if self.failures else []
+        if (self.n_jobs > 1 and self.failures) or (self.is_tree and not self.quiet):
+            tell(", ".join(counts))
 
     @property
     def exit_code(self) -> int:
         """The code that the process ends with."""
         if not self.failures:
             return 0
-        return self.failures[0].exit_code if self.n_jobs == 1 else 1
+        return self.failures[0].exit_code if self.n_jobs == 1 and not self.is_tree else 1

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from hzc.cli import ENDING_SIGNALS, main
+from hzc.cli import main
+from hzc.runner import ENDING_SIGNALS
 
 WITH_MODEL = ("encode", "decode", "bitrate")
 """Commands that take --model."""
@@ -56,7 +57,7 @@ def snapshot(folder: Path) -> dict[str, Any]:
 def assert_one_clear_line(stderr: str, says: str) -> None:
     """Assert that stderr is one error that says so, perhaps with a hint, and nothing odd."""
     lines = stderr.splitlines()
-    errors = [line for line in lines if not line.startswith(("hint: ", "hzc: note: "))]
+    errors = [line for line in lines if not line.startswith(("hint: ", "hzc: warning: "))]
     assert len(errors) == 1, stderr
     assert errors[0].startswith("hzc: "), stderr
     assert says in errors[0], stderr
@@ -120,7 +121,16 @@ def run_here(words: list[str], stdin: bytes) -> Result:
     return Result(ended.value.code, out.buffer.getvalue(), err.buffer.getvalue().decode())
 
 
-HZC = (sys.executable, "-m", "hzc")
+RUN_HZC = """
+import signal
+for number in (signal.SIGTERM, getattr(signal, "SIGHUP", None)):
+    number and signal.signal(number, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from hzc.cli import main
+main()
+"""
+"""Under nohup or & the tests themselves are started with some signals ignored."""
+HZC = (sys.executable, "-c", RUN_HZC)
 """A real hzc process."""
 
 Wav = Callable[..., Path]

@@ -90,25 +90,6 @@ def test_encode_when_fed_a_hzc_file_then_says_so(cli: Cli, hzc: Path) -> None:
     cli.refuse(3, "this is a .hzc file", "encode", "-", "-", stdin=hzc.read_bytes())
 
 
-def test_encode_when_stereo_infinities_cancel_then_refused_without_a_warning(
-    cli: Cli, wav: Wav
-) -> None:
-    samples = np.zeros((16_000, 2))
-    samples[800] = np.inf, -np.inf
-    path = wav("a.wav", samples, subtype="FLOAT")
-    cli.refuse(3, "sample at 0.050 s is NaN or infinite", "encode", path)
-    cli.refuse(3, "sample at 0.050 s is NaN or infinite", "encode", path, "--channels", "keep")
-
-
-@pytest.mark.parametrize("size", [1e5, 1e20])
-def test_encode_when_samples_are_far_beyond_full_scale_then_done_without_a_warning(
-    cli: Cli, wav: Wav, sound: Sound, size: float
-) -> None:
-    wav("a.wav", sound(16_000) * size, subtype="FLOAT")
-    assert len(cli("encode", "a.wav").stderr.splitlines()) == 1
-    cli("decode", "a.hzc", "b.wav")
-
-
 def encoded_again(cli: Cli, path: Path, *options: object) -> tuple[container.Header, np.ndarray]:
     """Encode, verify, decode at the source's rate; return header and samples [sample, channel]."""
     cli("encode", path, "-o", "coded.hzc", "--verify", *options)
@@ -118,10 +99,6 @@ def encoded_again(cli: Cli, path: Path, *options: object) -> tuple[container.Hea
     assert rate == header.sample_rate_hz
     assert samples.shape == (header.n_samples, header.n_channels)
     return header, samples
-
-
-def gains_half_db(name: str) -> set[int]:
-    return {chunk.gain_half_db for chunk in container.unpack(Path(name).read_bytes()).chunks}
 
 
 @pytest.mark.parametrize(
@@ -162,91 +139,17 @@ def test_encode_when_the_input_has_another_format_then_all_samples_come_back(
     assert Path("piped.hzc").read_bytes() == Path("coded.hzc").read_bytes()
 
 
-@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 192_000])
-def test_encode_when_there_is_one_sample_then_one_comes_back(cli: Cli, wav: Wav, rate: int) -> None:
-    header, samples = encoded_again(cli, wav("a.wav", np.array([0.5]), rate))
-    assert (header.n_samples, header.n_frames, len(samples)) == (1, 1, 1)
-    cli("decode", "coded.hzc", "heard16.wav")
-    assert soundfile.info("heard16.wav").frames == -(-16_000 // rate)
-
-
-@pytest.mark.parametrize("n_samples", [1_999, 2_000, 2_001])
-def test_encode_when_the_length_is_about_one_frame_then_no_sample_is_lost(
-    cli: Cli, wav: Wav, sound: Sound, n_samples: int
-) -> None:
-    header, _ = encoded_again(cli, wav("a.wav", sound(n_samples)))
-    assert (header.n_samples, header.n_frames) == (n_samples, 1 + (n_samples > 2_000))
-
-
-def test_encode_when_silent_then_no_gain_and_a_small_file(cli: Cli, wav: Wav) -> None:
-    _, samples = encoded_again(cli, wav("a.wav", np.zeros(48_000)))
-    assert gains_half_db("coded.hzc") == {0}
-    assert Path("coded.hzc").stat().st_size < 2_000
-    assert np.isfinite(samples).all()
-
-
-def test_encode_when_a_full_scale_square_wave_then_done(cli: Cli, wav: Wav) -> None:
-    square = np.where(np.arange(32_000) // 40 % 2, 1.0, -1.0)
-    _, samples = encoded_again(cli, wav("a.wav", square, subtype="PCM_16"))
-    assert gains_half_db("coded.hzc") == {-52}
-    assert np.isfinite(samples).all()
-
-
 def test_encode_when_there_are_8_channels_then_mixed_or_kept_as_asked(cli: Cli, wav: Wav) -> None:
     path = wav("a.wav", n_channels=8, seconds=0.5)
     mixed = cli("encode", path, "mixed.hzc")
-    assert "hzc: note: " in mixed.stderr
     assert "8 channels mixed down to one" in mixed.stderr
     assert container.unpack(Path("mixed.hzc").read_bytes()).header.n_channels == 1
     kept = cli("encode", path, "kept.hzc", "--channels", "keep", "--verify")
-    assert "note" not in kept.stderr
-    cli("decode", "kept.hzc", "mixed.hzc", "-d", cli.folder, "-r", "source")
+    assert "mixed" not in kept.stderr
+    cli("decode", "kept.hzc", "mixed.hzc", "-d", cli.folder, "--sample-rate", "source")
     assert soundfile.info("kept.wav").channels == 8
     assert soundfile.info("mixed.wav").channels == 1
     assert soundfile.info("kept.wav").frames == soundfile.info("mixed.wav").frames == 8_000
-
-
-def test_encode_when_17_channels_are_to_be_kept_then_exit_3(cli: Cli, wav: Wav) -> None:
-    path = wav("a.wav", n_channels=17, seconds=0.1)
-    cli.refuse(3, "17 channels (at most 16 can be kept)", "encode", path, "--channels", "keep")
-
-
-def test_encode_when_an_mp3_is_cut_off_then_only_what_is_there_is_coded(cli: Cli, wav: Wav) -> None:
-    whole = wav("whole.mp3", seconds=11).read_bytes()
-    (cli.folder / "cut.mp3").write_bytes(whole[: len(whole) * 6 // 10])
-    with soundfile.SoundFile("cut.mp3") as file:
-        n_declared = file.frames
-        samples = file.read(1 << 17, dtype="float32")
-    assert 0 < len(samples) < 0.7 * n_declared < 1 << 17 < n_declared
-    wav("same.wav", samples, subtype="FLOAT")
-    cli("encode", "cut.mp3", "same.wav")
-    assert Path("cut.hzc").read_bytes() == Path("same.hzc").read_bytes()
-
-
-def test_encode_when_a_flac_is_cut_off_then_exit_3(cli: Cli, wav: Wav) -> None:
-    whole = wav("whole.flac", seconds=5).read_bytes()
-    (cli.folder / "cut.flac").write_bytes(whole[: len(whole) * 6 // 10])
-    cli.refuse(3, "cut.flac: not readable as audio", "encode", "cut.flac")
-
-
-@pytest.mark.parametrize("size", [0xFFFF_FFFF, 0x7FFF_FFFF])
-def test_encode_when_a_piped_wav_declares_no_length_then_all_of_it_is_coded(
-    cli: Cli, wav: Wav, size: int
-) -> None:
-    data = wav("a.wav").read_bytes()
-    cli("encode", "a.wav")
-    streamed = patched(patched(data, 4, "<I", size), 40, "<I", size)
-    piped = cli("encode", "-", "-", stdin=streamed)
-    assert piped.stdout == Path("a.hzc").read_bytes()
-
-
-def test_encode_when_the_step_index_grows_then_the_file_shrinks(cli: Cli, wav: Wav) -> None:
-    wav("a.wav", seconds=4)
-    sizes = []
-    for step_index in (-64, -24, -8, 8):
-        cli("encode", "-f", "a.wav", "--verify", "--step-index", step_index)
-        sizes.append(Path("a.hzc").stat().st_size)
-    assert sizes == sorted(set(sizes), reverse=True)
 
 
 def test_encode_when_other_symbols_come_back_then_verify_exits_5_and_nothing_is_written(
@@ -273,7 +176,7 @@ def test_encode_when_other_symbols_come_back_then_verify_exits_5_and_nothing_is_
         ("'--threads'", ["--threads", "0"]),
         ("'--device'", ["--device", "tpu"]),
         ("No such option", ["--loud"]),
-        ("--sample-rate tells the rate of --raw input", ["--sample-rate", "8000"]),
+        ("--sample-rate is only valid with --raw", ["--sample-rate", "8000"]),
         ("--raw needs --sample-rate", ["--raw"]),
     ],
 )

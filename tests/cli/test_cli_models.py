@@ -14,7 +14,6 @@ import pytest
 import soundfile
 from harness import Cli, Wav, snapshot
 
-import hzc
 from hzc import container
 from hzc.coding.prior import Prior
 from hzc.model import registry
@@ -72,19 +71,6 @@ def test_model_when_the_file_needs_another_one_then_exit_5(
         cli.refuse(5, says, *arguments, "other.hzc")
         says = f"talk.hzc: the file needs model 240, not {default}"
         cli.refuse(5, says, *arguments, hzc, "-m", default, model=False)
-
-
-def test_model_when_its_tables_are_others_then_exit_5(
-    cli: Cli,
-    hzc: Path,
-    tiny_prior: Callable[..., Prior],
-    write_tiny_model: WriteModel,
-) -> None:
-    other = cli.folder / "other.safetensors"
-    write_tiny_model(other, tiny_prior(241, n_groups=4, group_size=8))
-    for arguments in (["decode"], ["bitrate", "--ladder"]):
-        says = "talk.hzc: the file was made with other tables"
-        cli.refuse(5, says, *arguments, hzc, "-m", other, model=False)
 
 
 def test_model_when_the_weights_are_not_finite_then_exit_5(
@@ -195,14 +181,6 @@ def test_model_when_the_registered_weights_are_others_then_exit_5(
     cli.refuse(5, "cannot read the weights (No such file", "decode", hzc, model=False)
 
 
-def test_model_when_the_list_of_models_is_missing_then_exit_5(
-    cli: Cli, hzc: Path, own_registry: Callable[..., Path]
-) -> None:
-    own_registry({}).with_name("registry.json").unlink()
-    for arguments in (["decode", hzc], ["models"], ["--version"], ["info", hzc]):
-        cli.refuse(5, "cannot read the package's list of models", *arguments, model=False)
-
-
 def test_model_when_hzc_model_is_set_then_used_unless_the_option_is_given(
     cli: Cli, wav: Wav, hzc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,35 +193,6 @@ def test_model_when_hzc_model_is_set_then_used_unless_the_option_is_given(
     cli("encode", "-f", "a.wav")
     monkeypatch.setenv("HZC_MODEL", "")
     cli.refuse(5, "needs model 240", "decode", "-f", hzc, model=False)
-
-
-@pytest.mark.parametrize(("name", "value"), [("HZC_THREADS", "many"), ("HZC_DEVICE", "tpu")])
-def test_environment_when_a_value_is_wrong_then_usage(
-    cli: Cli, hzc: Path, name: str, value: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(name, value)
-    cli.misuse(value, "decode", hzc)
-
-
-def test_models_when_listed_then_the_default_is_marked_and_json_agrees(cli: Cli) -> None:
-    lines = cli("models").text.splitlines()
-    objects = cli("models", "--json").objects
-    assert len(lines) == len(objects) == len(registry.models()) > 0
-    for line, values in zip(lines, objects, strict=True):
-        assert values["schema"] == 1
-        assert line.startswith("* " if values["is_default"] else "  ")
-        assert f" {values['name']}  id {values['model_id']}  " in line
-        assert f"{values['measured_kbps']:.3f} kbps" in line
-        assert values["model_id"] not in registry.PRIVATE_IDS
-    assert [values["name"] for values in objects if values["is_default"]] == [
-        registry.default_name()
-    ]
-
-
-def test_version_when_asked_for_then_package_format_and_model(cli: Cli) -> None:
-    assert cli("--version").text == (
-        f"hzc {hzc.__version__} (format 1, default model {registry.default_name()})\n"
-    )
 
 
 def test_default_model_when_used_throughout_then_the_sound_comes_back(

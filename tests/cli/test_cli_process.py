@@ -9,14 +9,12 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from harness import (
     HZC,
     LIMIT_S,
     RAW,
-    Cli,
     Start,
     Wav,
     assert_one_clear_line,
@@ -33,59 +31,18 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX processes")
 # ------------------------------------------------------------------ pipes
 
 
-def test_pipes_when_sound_goes_through_both_then_the_same_as_with_files(
-    cli: Cli, wav: Wav, start: Start
-) -> None:
-    wav("a.wav", rate=44_100)
-    cli("encode", "a.wav")
-    cli("decode", "a.hzc", "b.wav")
-    with open("a.wav", "rb") as source, open("piped.wav", "wb") as target:
-        encoder = start("encode", "-", "-", "-q", stdin=source, stdout=subprocess.PIPE)
-        decoder = start("decode", "-", "-", stdin=encoder.stdout, stdout=target)
-        encoder.stdout.close()
-        assert finish(encoder) == ""
-        assert finish(decoder) == "-  1.00 s  16000 Hz\n"
-    assert (encoder.returncode, decoder.returncode) == (0, 0)
-    assert Path("piped.wav").read_bytes() == Path("b.wav").read_bytes()
-
-
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_pipe_when_the_reader_has_enough_then_exit_6_and_one_line(
     hzc: Path, start: Start, environment: dict[str, str], unbuffered: str
 ) -> None:
     environment["PYTHONUNBUFFERED"] = unbuffered
     # 960 kB: more than a pipe holds.
-    process = start("decode", hzc, "-", "-r", "192000", stdout=subprocess.PIPE)
+    process = start("decode", hzc, "-", "--sample-rate", "192000", stdout=subprocess.PIPE)
     assert process.stdout.read(100)[:4] == b"RIFF"
     process.stdout.close()
     stderr = process.stderr.read().decode()
     assert process.wait(LIMIT_S) == 6
     assert_one_clear_line(stderr, "standard output: cannot be written (the reader closed the pipe)")
-
-
-def test_pipe_when_closed_from_the_start_then_exit_6_and_one_line(
-    wav: Wav, hzc: Path, start: Start
-) -> None:
-    wav("a.wav")
-    reader, writer = os.pipe()
-    os.close(reader)
-    with open(writer, "wb") as closed:
-        encoder = start("encode", "a.wav", "-", stdout=closed)
-        others = [
-            start(*c, stdout=closed)
-            for c in (
-                ("bitrate", hzc),
-                ("check", hzc),
-                ("cat", hzc, hzc, "-o", "-"),
-                ("cut", hzc, "-"),
-                ("models", "--json"),
-                ("--version",),
-            )
-        ]
-        for process in (encoder, *others):
-            says = "standard output: cannot be written (the reader closed the pipe)"
-            assert_one_clear_line(finish(process), says)
-            assert process.returncode == 6
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
@@ -96,12 +53,11 @@ def test_stdout_when_the_device_is_full_then_exit_6_and_one_line(
         commands = [
             ("bitrate", hzc),
             ("info", hzc, "--json"),
-            ("models",),
-            ("check", hzc),
-            ("cat", hzc, hzc, "-o", "-"),
             ("cut", hzc, "-"),
             ("decode", hzc, "-"),
-            ("encode", *RAW, hzc, "-"),  # any bytes are sound
+            ("encode", *RAW, hzc, "-"),
+            ("--help",),
+            ("--version",),
         ]
         for process in [start(*command, stdout=full) for command in commands]:
             says = "standard output: cannot be written (no space left on device)"
@@ -192,9 +148,7 @@ def test_signal_when_encoding_then_what_is_done_is_whole_and_the_rest_as_before(
     assert len(os.listdir(tmp_path)) == 4
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name
-)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
 def test_signal_when_decoding_then_no_partial_file_and_the_target_as_before(
     tmp_path: Path, coded: bytes, start: Start, number: int
 ) -> None:
@@ -209,19 +163,12 @@ def test_signal_when_decoding_then_no_partial_file_and_the_target_as_before(
     )
     (tmp_path / "long.hzc").write_bytes(container.pack(hours, [Chunk(80, (b"",))] * n_chunks))
     (tmp_path / "long.wav").write_bytes(b"old")
-    before = snapshot(tmp_path)
-    process = start("decode", "-f", "long.hzc")
-    wait_for(lambda: list(tmp_path.glob(".*.partial")), process)
+    (tmp_path / "first.hzc").write_bytes(coded)
+    process = start("decode", "-f", "first.hzc", "long.hzc")
+    wait_for((tmp_path / "first.wav").exists, process)
     stopped(process, number)
-    assert snapshot(tmp_path) == before
-
-
-def test_signal_when_waiting_for_standard_input_then_exit_130(tmp_path: Path, start: Start) -> None:
-    process = start("encode", "-", "-o", "out.hzc", stdin=subprocess.PIPE)
-    process.stdin.write(bytes(1 << 20))  # more than a pipe holds: returns once hzc reads
-    process.stdin.flush()
-    assert "hzc: interrupted" in stopped(process, signal.SIGINT)
-    assert os.listdir(tmp_path) == []
+    assert (tmp_path / "long.wav").read_bytes() == b"old"
+    assert len(os.listdir(tmp_path)) == 4
 
 
 # ------------------------------------------------------------------ start-up
@@ -278,10 +225,3 @@ def test_entry_point_when_installed_then_it_is_this_main() -> None:
         pytest.skip("hzc is not installed")
     (found,) = [e for e in entry_points if (e.group, e.name) == ("console_scripts", "hzc")]
     assert (found.name, found.load()) == ("hzc", main)
-
-
-def test_module_when_run_then_it_is_the_command(start: Start, **settings: Any) -> None:
-    process = start("--version", stdout=subprocess.PIPE)
-    stdout, _ = process.communicate(timeout=LIMIT_S)
-    assert stdout.startswith(b"hzc ")
-    assert process.returncode == 0

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import soundfile
 from harness import Cli
 
 from hzc import container
@@ -58,43 +56,6 @@ def test_cat_when_the_output_is_stdout_then_only_bytes(cli: Cli, made: Made) -> 
     cli.misuse("do not go together", "cat", "--json", "a.hzc", "-o", "-")
 
 
-def test_cat_when_json_then_the_rate_s_keys(cli: Cli, made: Made) -> None:
-    made("a.hzc", 3.0)
-    (line,) = cli("cat", "a.hzc", "a.hzc", "-o", "b.hzc", "--json").objects
-    assert (line["schema"], line["path"], line["duration_s"]) == (1, "b.hzc", 6.0)
-    assert line["n_bytes"] == (cli.folder / "b.hzc").stat().st_size
-    (line,) = cli("cat", "a.hzc", "none.hzc", "-o", "c.hzc", "--json", code=3).objects
-    assert line["exit_code"] == 3
-    assert "cannot be read" in line["error"]
-
-
-def test_cat_when_files_are_irregular_then_the_whole_decodes(cli: Cli, made: Made) -> None:
-    for name, seconds in (("a.hzc", 3.3), ("b.hzc", 12.5), ("c.hzc", 0.01)):
-        made(name, seconds)
-    cli("cat", "a.hzc", "b.hzc", "c.hzc", "-o", "all.hzc")
-    cli("cat", "all.hzc", "all.hzc", "-o", "twice.hzc")
-    assert container.unpack(Path("twice.hzc").read_bytes()).is_streamed
-    for command in ("check", "info", "bitrate"):
-        cli(command, "all.hzc", "twice.hzc")
-    cli("decode", "all.hzc", "twice.hzc")
-    assert soundfile.info("all.wav").frames == 54_000 + 200_000 + 160
-    assert soundfile.info("twice.wav").frames == 54_000 + 200_000 + 2_000 + 254_160
-    piped = cli("decode", "-", "-", stdin=Path("twice.hzc").read_bytes())
-    assert piped.stdout[44:] == Path("twice.wav").read_bytes()[44:]
-
-
-def test_cat_when_parts_come_from_pipes_then_joined(cli: Cli, made: Made, sound: object) -> None:
-    raw = (sound(14 * 8_000, 8_000) * 20_000).astype("<i2").tobytes()
-    options = ["--raw", "--sample-rate", "8000", "-q"]
-    part = cli("encode", *options, "-", "-", stdin=raw).stdout
-    assert container.unpack(part).is_streamed
-    for name in ("a.hzc", "b.hzc"):
-        (cli.folder / name).write_bytes(part)
-    cli("cat", "a.hzc", "b.hzc", "-o", "all.hzc")
-    cli("decode", "all.hzc", "-r", "8000")
-    assert soundfile.info("all.wav").frames == 28 * 8_000
-
-
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -109,17 +70,6 @@ def test_cat_when_files_differ_then_exit_3(
     made("b.hzc", 1.0, **options)
     result = cli.refuse(3, says, "cat", "a.hzc", "b.hzc", "-o", "c.hzc")
     assert "hint: decode both, join the audio, and encode it again" in result.stderr
-
-
-@pytest.mark.parametrize("field", ["model_id", "fingerprint", "n_channels"])
-def test_cat_when_models_or_channels_differ_then_exit_3(cli: Cli, made: Made, field: str) -> None:
-    file = container.unpack(made("a.hzc", 1.0).read_bytes())
-    header = replace(file.header, **{field: 2})
-    payloads = file.chunks[0].payloads * header.n_channels
-    chunk = replace(file.chunks[0], payloads=payloads)
-    (cli.folder / "b.hzc").write_bytes(container.pack(header, [chunk]))
-    says = f"file 2 has {field.replace('_', ' ')} 2, file 1 has"
-    cli.refuse(3, says, "cat", "a.hzc", "b.hzc", "-o", "c.hzc")
 
 
 def test_cat_when_an_input_is_bad_then_its_error_and_name(cli: Cli, made: Made) -> None:
@@ -137,15 +87,6 @@ def test_cat_when_an_input_is_bad_then_its_error_and_name(cli: Cli, made: Made) 
         cli.refuse(code, says, "cat", says.partition(":")[0], "a.hzc", "-o", "-")
 
 
-def test_cat_when_the_target_exists_then_kept_unless_forced(cli: Cli, made: Made) -> None:
-    made("a.hzc", 1.0)
-    (cli.folder / "b.hzc").write_bytes(b"old")
-    cli.refuse(6, "b.hzc: exists already", "cat", "a.hzc", "-o", "b.hzc")
-    cli("cat", "-f", "a.hzc", "a.hzc", "-o", "b.hzc")
-    assert chunks("b.hzc") == chunks("a.hzc") * 2
-    cli.refuse(6, "none/b.hzc: cannot be written", "cat", "a.hzc", "-o", "none/b.hzc")
-
-
 @pytest.mark.parametrize("spelling", ["b.hzc", "./b.hzc", "link.hzc"])
 def test_cat_when_the_target_is_an_input_then_refused_even_if_forced(
     cli: Cli, made: Made, spelling: str
@@ -155,13 +96,6 @@ def test_cat_when_the_target_is_an_input_then_refused_even_if_forced(
     (cli.folder / "link.hzc").symlink_to("b.hzc")
     says = "input and output are the same file"
     cli.refuse(6, says, "cat", "-f", "a.hzc", "b.hzc", "-o", spelling)
-
-
-def test_cat_when_it_is_not_told_what_to_do_then_usage(cli: Cli, made: Made) -> None:
-    made("a.hzc", 1.0)
-    cli.misuse("Missing option '-o'", "cat", "a.hzc", "a.hzc")
-    cli.misuse("Missing argument", "cat", "-o", "b.hzc")
-    cli.misuse("standard input can be read once only", "cat", "-", "-", "-o", "b.hzc")
 
 
 # ------------------------------------------------------------------ cut
@@ -187,21 +121,6 @@ def test_cut_when_done_then_the_line_tells_the_times(cli: Cli, made: Made) -> No
     assert (line["start_s"], line["end_s"], line["duration_s"]) == (30.0, 34.56, 4.56)
 
 
-def test_cut_when_the_part_is_all_then_the_same_bytes(cli: Cli, made: Made) -> None:
-    data = made("a.hzc", 12.0).read_bytes()
-    assert cli("cut", "a.hzc", "-").stdout == data
-    assert cli("cut", "-", "-", "--end", "99", stdin=data).stdout == data
-
-
-def test_cut_when_part_of_a_stream_then_it_decodes(cli: Cli, made: Made) -> None:
-    for name, seconds in (("a.hzc", 3.0), ("b.hzc", 12.5)):
-        made(name, seconds)
-    cli("cat", "a.hzc", "b.hzc", "a.hzc", "-o", "all.hzc")
-    cli("cut", "all.hzc", "part.hzc", "--start", "2.9", "--end", "13.1")
-    cli("decode", "part.hzc")
-    assert soundfile.info("part.wav").frames == (3 + 12.5) * 16_000
-
-
 @pytest.mark.parametrize(
     ("code", "says", "options"),
     [
@@ -225,7 +144,6 @@ def test_cut_when_nothing_is_there_then_exit_3(
         ("is not in the range", ["a.hzc", "b.hzc", "--end", "0"]),
         ("nan", ["a.hzc", "b.hzc", "--start", "nan"]),
         ("name one input and one output", ["a.hzc"]),
-        ("name one input and one output", ["a.hzc", "part"]),
         ("-o goes with one input", ["a.hzc", "a.hzc", "-o", "b.hzc"]),
     ],
 )

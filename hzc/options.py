@@ -1,0 +1,62 @@
+"""How a file is to be encoded or decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DECODED_RATE_HZ = 16_000
+"""Sample rate of decoded audio unless another one is asked for."""
+
+
+@dataclass(frozen=True)
+class RawLayout:
+    """How headerless audio is laid out: signed 16-bit little-endian, channels interleaved."""
+
+    sample_rate_hz: int
+    n_channels: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What encoding and decoding have in common."""
+
+    model: str | None = None
+    """Registered name or path of a .safetensors file; None for the default, or the file's own."""
+    device: str = "cpu"
+    """Torch device, "cpu" or "cuda"."""
+    force: bool = False
+    """Replace a target that exists."""
+    skip_existing: bool = False
+    """Leave a target that exists alone; the outcome says `is_skipped`."""
+    preserve: bool = True
+    """Give the target the source's modification time, or the mode of the file it replaces."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeOptions(Options):
+    """How to encode a file."""
+
+    channels: str | int = "mix"
+    """"mix" codes the mean, "keep" every channel, a number that channel alone, from 1."""
+    step_index: int | None = None
+    """Coarseness, -64 … 64, eight to an octave of the step; None for the model's default."""
+    verify: bool = False
+    """Decode all symbols again and compare."""
+    raw: RawLayout | None = None
+    """Layout of headerless audio; None for files that have a header."""
+    strict: bool = False
+    """Refuse a recording that is incomplete, which otherwise gives a warning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeOptions(Options):
+    """How to decode a file."""
+
+    sample_rate_hz: int | None = DECODED_RATE_HZ
+    """Rate of the target, 1000 … 768000; None for the original's."""
+    start_s: float = 0.0
+    """Where to start, >= 0."""
+    duration_s: float | None = None
+    """How much to decode, > 0; None for all that follows."""
+    salvage: bool = False
+    """Decode what is left of a damaged file, with silence where parts are lost."""
