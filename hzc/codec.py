@@ -6,21 +6,19 @@ The pipeline is in `hzc.encoder` and `hzc.decoder`.
 from __future__ import annotations
 
 from functools import cached_property
-from io import BytesIO
 from math import inf
 from os import PathLike
 
-import numpy as np
 import numpy.typing as npt
 
 from hzc import container
 from hzc.audio import sources
 from hzc.blocks import FloatArray, joined
 from hzc.coding.entropy import IntArray
-from hzc.container import Header, Reader
+from hzc.container import Header
 from hzc.decoder import Decoder, Span
 from hzc.encoder import Encoder
-from hzc.errors import UnknownModelError
+from hzc.errors import ArgumentError, UnknownModelError
 from hzc.model.file import Model, open_for_id, open_model
 
 
@@ -95,25 +93,29 @@ class Codec:
         sample_rate_hz: int,
         *,
         step_index: int | None = None,
-        keep_channels: bool = False,
+        channels: str | int = "mix",
     ) -> bytes:
         """Return the bytes of a .hzc file.
 
         Args:
-            samples: Float [sample] or [channel, sample], full scale ±1, any level.
+            samples: [sample] or [channel, sample], any level. Floats have full scale ±1, integers
+                are scaled by the range of their type. Lists, numpy arrays and torch tensors.
             sample_rate_hz: 1000 … 768000.
             step_index: Coarseness, -64 … 64, eight to an octave of the step; None for the model's
                 default, which aims at 1 kbit/s.
-            keep_channels: Code every channel, instead of their mean.
+            channels: "mix" codes the mean, "keep" every channel, a number that channel, from 1.
 
         Raises:
-            UnsupportedAudioError: no samples, NaN or infinity, too many channels, or the rate.
-            ValueError: the step index is out of range.
+            UnsupportedAudioError: no numbers, no samples, NaN or infinity, too many channels, no
+                such channel, or the rate.
+            ArgumentError: the step index is out of range.
         """
         if step_index is not None and abs(step_index) > container.MAX_STEP_INDEX:
-            raise ValueError(f"step index {step_index} is outside ±{container.MAX_STEP_INDEX}")
-        source = sources.array_source(samples, int(sample_rate_hz))
-        return self.encoder.encode(source, step_index=step_index, keep_channels=keep_channels).data
+            raise ArgumentError(
+                f"step index {step_index} (expected ±{container.MAX_STEP_INDEX} at most)"
+            )
+        source = sources.array_source(samples, sample_rate_hz)
+        return self.encoder.encode(source, step_index=step_index, channels=channels).data
 
     def latents(self, samples: npt.ArrayLike, sample_rate_hz: int) -> FloatArray:
         """Return the latent's means before quantisation, float32 [channel, D, F].
@@ -124,7 +126,7 @@ class Codec:
         Raises:
             UnsupportedAudioError: as `encode`.
         """
-        return self.encoder.latents(sources.array_source(samples, int(sample_rate_hz)))
+        return self.encoder.latents(sources.array_source(samples, sample_rate_hz)).y
 
     def decode(
         self,
@@ -151,21 +153,23 @@ class Codec:
             UnknownModelError: another model is needed.
             DesyncError: the model has other tables than the encoder had.
             OutOfRangeError: the file ends before `start_s`.
-            ValueError: a rate or a time is out of range.
+            ArgumentError: a rate or a time is out of range.
         """
-        rate_hz = (
-            self.model.config.sample_rate_hz if sample_rate_hz is None else int(sample_rate_hz)
-        )
-        if not container.MIN_SAMPLE_RATE_HZ <= rate_hz <= container.MAX_SAMPLE_RATE_HZ:
-            raise ValueError(f"sample rate {rate_hz} Hz")
+        if sample_rate_hz is None:
+            sample_rate_hz = self.model.config.sample_rate_hz
+        low, high = container.MIN_SAMPLE_RATE_HZ, container.MAX_SAMPLE_RATE_HZ
+        if not (low <= sample_rate_hz <= high and sample_rate_hz % 1 == 0):
+            raise ArgumentError(
+                f"sample rate {sample_rate_hz} Hz (a whole number, {low} … {high}, expected)"
+            )
         length_s = 1.0 if duration_s is None else duration_s
         if not (0.0 <= start_s < inf and 0.0 < length_s < inf):
-            raise ValueError(f"a span of {duration_s} s from {start_s} s")
+            raise ArgumentError(f"a span of {duration_s} s from {start_s} s")
         parsed = container.unpack(data)
         self.check(parsed.header)
         span = Span(start_s, duration_s)
-        samples = joined(self.decoder.samples(lambda: parsed.header, parsed.chunks, rate_hz, span))
-        return (samples[0] if len(samples) == 1 else samples), rate_hz
+        samples = joined(self.decoder.samples(parsed, int(sample_rate_hz), span))
+        return (samples[0] if len(samples) == 1 else samples), int(sample_rate_hz)
 
     def symbols(self, data: bytes) -> IntArray:
         """Return the coded integers of a .hzc file, int32 [channel, D, F]; the same everywhere.
@@ -175,6 +179,6 @@ class Codec:
             UnknownModelError: another model is needed.
             DesyncError: the model has other tables than the encoder had.
         """
-        reader = Reader(BytesIO(data))
-        self.check(reader.header)
-        return np.concatenate(list(self.decoder.symbols(reader.header, reader.chunks())), axis=-1)
+        parsed = container.unpack(data)
+        self.check(parsed.header)
+        return self.decoder.symbols(parsed)

@@ -1,58 +1,56 @@
 """From the chunks of a file to samples.
 
-samples ── resample, gain ── g_s ── y_hat ── steps ── symbols ── prior ── payloads ── container
+    container ── payloads ── prior ── symbols ── y_hat ── g_s ── gain ── resample ── samples
 
-Chunks are decoded as they come; the synthesis transform runs across their borders. Where a chunk is
-lost, silence keeps its place.
+A file is parsed whole and decoded in windows; a pipe goes through the same stages chunk by chunk.
+Where a chunk is lost, silence keeps its place.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import groupby, islice
+from functools import cached_property, partial
+from itertools import islice
 from math import ceil
 
 import numpy as np
-import torch
 
-from hzc.audio import sources
-from hzc.blocks import Blocks, dropped, faded, fitted, limited, scaled, zeros
+from hzc.audio.level import linear_gain
+from hzc.audio.sources import Resampler
+from hzc.blocks import Blocks, FloatArray, empty
 from hzc.coding import quantize
 from hzc.coding.entropy import IntArray
-from hzc.container import CHUNK_FRAMES, FRAME_RATE_HZ, Chunk, Gap, Header, Salvaged
-from hzc.encoder import linear_gain
+from hzc.container import (
+    CHUNK_FRAMES,
+    FRAME_RATE_HZ,
+    Chunk,
+    Container,
+    Gap,
+    Header,
+    Reader,
+    Salvaged,
+)
 from hzc.errors import CorruptError, OutOfRangeError
+from hzc.model.backend import Networks, Transform
 from hzc.model.file import Model
-from hzc.model.load import load_synthesis, run
-from hzc.model.windows import WindowPlan, run_windowed
+from hzc.model.windows import Windowed, WindowPlan
 
+CORE_FRAMES = 3 * CHUNK_FRAMES
+"""Frames that one window of the network gives: 30 s."""
+LIVE_CORE_FRAMES = CHUNK_FRAMES
+PAYLOADS_AT_ONCE = 64
+"""Payloads of a file whose symbols are decoded side by side."""
 FADE_S = 0.01
-"""Fade beside a gap, so that it does not click."""
+"""Fade next to a gap, so that it does not click."""
 RESAMPLER_FRAMES = FRAME_RATE_HZ
 """A second before and after a span, for the resampler to settle."""
+RESAMPLED_AT_ONCE = 4_000
+"""Samples that are resampled at once, which bounds the memory."""
 LUCKY_BITS = 40
 """A coded payload is shorter than the code length of its symbols by k bits once in 2^k times."""
 HELD_SAMPLES = 64
 """A resampled signal is longer than it should be by a sample or two at most."""
-
-Pieces = Iterable[Chunk | Gap]
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How much is decoded at once."""
-
-    core_frames: int
-    """Frames that one window of the transform gives."""
-    n_payloads: int
-    """Payloads whose symbols are decoded side by side."""
-
-
-WHOLE = Pace(core_frames=3 * CHUNK_FRAMES, n_payloads=64)
-LIVE = Pace(core_frames=CHUNK_FRAMES, n_payloads=1)
 
 
 @dataclass(frozen=True)
@@ -81,74 +79,70 @@ class Decoder:
         """Use an opened weight file; the network is loaded when it is first needed."""
         self.model, self.device = model, device
 
+    @cached_property
+    def _networks(self) -> Networks:
+        return Networks(self.model, self.device)
+
     def samples(
-        self,
-        header: Callable[[], Header],
-        pieces: Pieces,
-        sample_rate_hz: int,
-        span: Span = EVERYTHING,
-        pace: Pace = WHOLE,
+        self, file: Container | Salvaged, sample_rate_hz: int, span: Span = EVERYTHING
     ) -> Blocks:
         """Yield the samples of a file, float32 [channel, sample], not clipped.
 
         Args:
-            header: Returns the file's header, complete once all pieces have been taken.
-            pieces: The file's chunks in order, with gaps where one is lost. No more of them are
-                taken than the span needs.
+            file: Header and chunks, with gaps where one is lost. Only those that the span needs
+                are decoded.
             sample_rate_hz: Rate of the samples.
             span: What to decode.
-            pace: How much at once.
 
         Raises:
             OutOfRangeError: the file ends before the span starts.
             CorruptError: a payload cannot be a coded stream.
         """
-        first_header, config = header(), self.model.config
-        n_channels, hop = first_header.n_channels, config.hop_length
-        start, end = span.samples(sample_rate_hz)
-        first_frame, last_frame = self._frames_around(span)
-        window = _Window(pieces, first_frame, last_frame)
+        pieces = file.pieces if isinstance(file, Salvaged) else file.chunks
+        n_samples_in(file.header, sample_rate_hz, span)
+        output = _Output(self, file.header, sample_rate_hz, span, CORE_FRAMES)
+        n_at_once = max(1, PAYLOADS_AT_ONCE // file.header.n_channels)
+        needed = iter(output.needed(pieces))
+        while batch := list(islice(needed, n_at_once)):
+            chunks = [piece for piece in batch if isinstance(piece, Chunk)]
+            symbols = iter(self._symbols(file.header, chunks))
+            for piece in batch:
+                is_chunk = isinstance(piece, Chunk)
+                yield from output.push(piece, next(symbols) if is_chunk else None)
+        yield from output.finish(file.header)
 
-        def n_model_samples() -> int:
-            n_covered = (window.end - first_frame) * hop
-            whole = _n_samples_at(header(), config.sample_rate_hz)
-            if whole is not None:
-                n_covered = min(n_covered, whole - first_frame * hop)
-            return max(0, n_covered)
+    def stream(self, reader: Reader, sample_rate_hz: int, span: Span = EVERYTHING) -> Blocks:
+        """Yield the samples of a file that is read from a pipe, chunk by chunk; as `samples`.
 
-        def n_wanted() -> int:
-            known = n_samples_in(header(), sample_rate_hz, span)
-            if known is None:
-                assert end is not None, "all pieces were taken, and the header is not complete"
-                return end - start
-            return known
+        Raises:
+            FormatError: the file is damaged or cut off.
+            OutOfRangeError: the file ends before the span starts.
+        """
+        output = _Output(self, reader.header, sample_rate_hz, span, LIVE_CORE_FRAMES)
+        for chunk in output.needed(reader.chunks()):
+            if isinstance(chunk, Chunk):
+                (symbols,) = self._symbols(reader.header, [chunk])
+                yield from output.push(chunk, symbols)
+        yield from output.finish(reader.header)
 
-        waveform = self._waveform(window, first_header, pace)
-        exact = fitted(
-            dropped(waveform, (first_frame - window.start) * hop),
-            n_channels, n_model_samples, held=hop,
-        )  # fmt: skip
-        out = sources.resampled(exact, n_channels, config.sample_rate_hz, sample_rate_hz)
-        out = dropped(out, start - first_frame * sample_rate_hz // FRAME_RATE_HZ)
-        if end is not None:
-            out = limited(out, end - start)
-        return fitted(out, n_channels, n_wanted, held=HELD_SAMPLES)
-
-    def symbols(
-        self, header: Header, chunks: Iterable[Chunk], pace: Pace = WHOLE
-    ) -> Iterator[IntArray]:
-        """Yield the symbols of every chunk, int32 [channel, D, frames].
+    def symbols(self, file: Container) -> IntArray:
+        """Return the symbols of a file, int32 [channel, D, F].
 
         Raises:
             CorruptError: a payload cannot be a coded stream.
         """
-        n_channels, remaining = header.n_channels, iter(chunks)
-        while batch := list(islice(remaining, max(1, pace.n_payloads // n_channels))):
-            payloads = [payload for chunk in batch for payload in chunk.payloads]
-            lengths = [chunk.n_frames for chunk in batch for _ in chunk.payloads]
-            decoded = self.model.prior.decode(payloads, lengths, header.step_index)
-            for i in range(0, len(decoded), n_channels):
-                yield np.stack(decoded[i : i + n_channels])
+        n_at_once = max(1, PAYLOADS_AT_ONCE // file.header.n_channels)
+        starts = range(0, len(file.chunks), n_at_once)
+        parts = [self._symbols(file.header, file.chunks[i : i + n_at_once]) for i in starts]
+        return np.concatenate([chunk for part in parts for chunk in part], axis=-1)
+
+    def _symbols(self, header: Header, chunks: Iterable[Chunk]) -> list[IntArray]:
+        """Return the symbols of every chunk, int32 [channel, D, frames], decoded side by side."""
+        payloads = [payload for chunk in chunks for payload in chunk.payloads]
+        lengths = [chunk.n_frames for chunk in chunks for _ in chunk.payloads]
+        decoded = self.model.prior.decode(payloads, lengths, header.step_index)
+        n_channels = header.n_channels
+        return [np.stack(decoded[i : i + n_channels]) for i in range(0, len(decoded), n_channels)]
 
     def vetted(self, salvaged: Salvaged) -> Salvaged:
         """Return what was salvaged without chunks whose checksum fits by chance.
@@ -159,20 +153,19 @@ class Decoder:
         Raises:
             CorruptError: no chunk is left.
         """
-        header = salvaged.header
-        pieces: list[Chunk | Gap] = []
-        for piece in salvaged.pieces:
-            if isinstance(piece, Chunk) and not self._is_coded(header, piece):
-                pieces.append(Gap(piece.n_frames))
-            else:
-                pieces.append(piece)
+        pieces = tuple(
+            piece
+            if isinstance(piece, Gap) or self._is_coded(salvaged.header, piece)
+            else Gap(piece.n_frames)
+            for piece in salvaged.pieces
+        )
         if not any(isinstance(piece, Chunk) for piece in pieces):
             raise CorruptError("nothing can be salvaged: no whole chunk is left")
-        return replace(salvaged, pieces=tuple(pieces))
+        return replace(salvaged, pieces=pieces)
 
     def _is_coded(self, header: Header, chunk: Chunk) -> bool:
         try:
-            (symbols,) = self.symbols(header, [chunk])
+            (symbols,) = self._symbols(header, [chunk])
         except CorruptError:
             return False
         prior, step_index = self.model.prior, header.step_index
@@ -182,86 +175,153 @@ class Decoder:
             for channel, payload in zip(symbols, chunk.payloads, strict=True)
         )
 
-    def _frames_around(self, span: Span) -> tuple[int, int | None]:
-        """Return the frames that a span depends on; the first is at a whole second.
 
-        Only there does a sample of every rate begin together with a frame.
-        """
-        margin = self.model.config.synthesis_context_frames + RESAMPLER_FRAMES
-        first = max(0, int(span.start_s * FRAME_RATE_HZ) - margin)
-        last = None
-        if span.duration_s is not None:
-            last = ceil((span.start_s + span.duration_s) * FRAME_RATE_HZ) + margin
-        return first // FRAME_RATE_HZ * FRAME_RATE_HZ, last
+class _Output:
+    """Symbols of chunks go in, in order; the samples of a span come out."""
 
-    def _waveform(self, window: _Window, header: Header, pace: Pace) -> Blocks:
-        """Yield samples at the model's rate, silence where a chunk is lost."""
-        n_fade = round(FADE_S * self.model.config.sample_rate_hz)
-        is_after_gap = False
-        for is_gap, run_of_pieces in groupby(window, key=lambda piece: isinstance(piece, Gap)):
-            if is_gap:
-                n_frames = sum(piece.n_frames for piece in run_of_pieces)
-                yield from zeros(header.n_channels, n_frames * self.model.config.hop_length)
-            else:
-                chunks = (piece for piece in run_of_pieces if isinstance(piece, Chunk))
-                yield from faded(
-                    self._synthesised(chunks, header, pace), n_fade,
-                    at_start=is_after_gap, at_end=lambda: window.is_in_gap,
-                )  # fmt: skip
-            is_after_gap = is_gap
+    def __init__(
+        self, decoder: Decoder, header: Header, sample_rate_hz: int, span: Span, core_frames: int
+    ) -> None:
+        config, step_index = decoder.model.config, header.step_index
+        self._transform = partial(decoder._networks.waveform, step_index=step_index)
+        self._model_rate_hz, self._hop = config.sample_rate_hz, config.hop_length
+        context_frames = config.synthesis_context_frames
+        self._plan = WindowPlan(core_frames, context_frames, n_in=1, n_out=config.hop_length)
+        self._step = quantize.steps(decoder.model.base_step, header.step_index, header.step_offsets)
+        self._span, self._sample_rate_hz = span, sample_rate_hz
+        self._first_frame, self._last_frame = _frames_around(span, context_frames)
+        self._model_end = n_samples_at(header, self._model_rate_hz)
+        self._model_at: int | None = None  # model samples before the next one
+        self._run: _Run | None = None
+        self._is_after_gap = False
+        self._resampler = Resampler(header.n_channels, self._model_rate_hz, sample_rate_hz)
+        start, end = span.samples(sample_rate_hz)
+        self._n_to_skip = start - self._first_frame * sample_rate_hz // FRAME_RATE_HZ
+        self._n_to_give = None if end is None else end - start
+        self._n_given = 0
+        self._held = empty(header.n_channels)
 
-    def _synthesised(self, chunks: Iterator[Chunk], header: Header, pace: Pace) -> Blocks:
-        """Run g_s over chunks in a row, and take the gain of each off again."""
-        config = self.model.config
-        step = quantize.steps(self.model.base_step, header.step_index, header.step_offsets)
-        factors: deque[tuple[int, np.float32]] = deque()
-
-        def noted() -> Iterator[Chunk]:
-            for chunk in chunks:
-                factor = np.float32(1.0) / linear_gain(chunk.gain_half_db)
-                factors.append((chunk.n_frames * config.hop_length, factor))
-                yield chunk
-
-        plan = WindowPlan(
-            core_frames=pace.core_frames,
-            context_frames=config.synthesis_context_frames,
-            n_in=1,
-            n_out=config.hop_length,
-        )
-        y_hat = (quantize.to_latent(s, step) for s in self.symbols(header, noted(), pace))
-        out = run_windowed(lambda y: run(self._synthesis, y, self.device), y_hat, plan)
-        return scaled(out, factors)
-
-    @cached_property
-    def _synthesis(self) -> torch.nn.Module:
-        return load_synthesis(self.model, self.device)
-
-
-class _Window:
-    """The pieces that some frames need, and where they lie."""
-
-    def __init__(self, pieces: Pieces, first_frame: int, last_frame: int | None) -> None:
-        """Pass over what lies before `first_frame`."""
-        self._pieces, self._last_frame = iter(pieces), last_frame
-        self.start = 0
-        """Frame at which the first piece starts."""
-        self.is_in_gap = False
-        """Whether the piece taken last is a gap."""
-        self._next = next(self._pieces, None)
-        while self._next is not None and self.start + self._next.n_frames <= first_frame:
-            self.start += self._next.n_frames
-            self._next = next(self._pieces, None)
-        self.end = self.start
-        """Frame at which the pieces taken so far end."""
-
-    def __iter__(self) -> Iterator[Chunk | Gap]:
-        while self._next is not None:
-            self.end += self._next.n_frames
-            self.is_in_gap = isinstance(self._next, Gap)
-            yield self._next
-            if self._last_frame is not None and self.end >= self._last_frame:
+    def needed(self, pieces: Iterable[Chunk | Gap]) -> Iterator[Chunk | Gap]:
+        """Yield the pieces that the span depends on; take no more of them."""
+        end_frame = 0
+        for piece in pieces:
+            end_frame += piece.n_frames
+            if end_frame > self._first_frame:
+                if self._model_at is None:
+                    self._model_at = (end_frame - piece.n_frames) * self._hop
+                yield piece
+            if self._last_frame is not None and end_frame >= self._last_frame:
                 return
-            self._next = next(self._pieces, None)
+
+    def push(self, piece: Chunk | Gap, symbols: IntArray | None) -> Blocks:
+        """Take a chunk with its symbols, int32 [channel, D, frames], or a gap."""
+        if isinstance(piece, Chunk) and symbols is not None:
+            if self._run is None:
+                n_fade = round(FADE_S * self._model_rate_hz) if self._is_after_gap else 0
+                self._run = _Run(self._transform, self._plan, n_fade)
+            y_hat = quantize.to_latent(symbols, self._step)
+            yield from self._resampled(self._run.push(y_hat, piece.gain_half_db))
+            return
+        yield from self._end_run(round(FADE_S * self._model_rate_hz))
+        self._is_after_gap = True
+        for _ in range(piece.n_frames):
+            yield from self._resampled(np.zeros((len(self._held), self._hop), dtype=np.float32))
+
+    def finish(self, header: Header) -> Blocks:
+        """Yield the rest, given the complete header.
+
+        Raises:
+            OutOfRangeError: the file ends before the span starts.
+        """
+        self._model_end = n_samples_at(header, self._model_rate_hz)
+        n_wanted = n_samples_in(header, self._sample_rate_hz, self._span) or self._n_to_give or 0
+        yield from self._end_run(n_fade=0)
+        yield from self._given(self._resampler.finish())
+        n_missing = n_wanted - self._n_given
+        rest = self._held[:, :n_missing]
+        yield np.pad(rest, ((0, 0), (0, n_missing - rest.shape[1])))
+
+    def _end_run(self, n_fade: int) -> Blocks:
+        if self._run is not None:
+            yield from self._resampled(self._run.finish(n_fade))
+            self._run = None
+
+    def _resampled(self, x: FloatArray | None) -> Blocks:
+        """Resample those of the next samples at the model's rate that belong to the recording."""
+        if x is None or self._model_at is None:
+            return
+        start = max(0, self._first_frame * self._hop - self._model_at)
+        end = None if self._model_end is None else max(start, self._model_end - self._model_at)
+        self._model_at += x.shape[1]
+        x = x[:, start:end]
+        for first in range(0, x.shape[1], RESAMPLED_AT_ONCE):
+            block = self._resampler.push(x[:, first : first + RESAMPLED_AT_ONCE])
+            yield from self._given(block)
+
+    def _given(self, block: FloatArray) -> Blocks:
+        """Yield what belongs to the span; hold a little, in case the resampler gives too much."""
+        n_skipped = min(self._n_to_skip, block.shape[1])
+        self._n_to_skip -= n_skipped
+        held = np.concatenate([self._held, block[:, n_skipped:]], axis=1)
+        if self._n_to_give is not None:
+            held = held[:, : self._n_to_give - self._n_given]
+        n_done = max(0, held.shape[1] - HELD_SAMPLES)
+        self._n_given += n_done
+        self._held = held[:, n_done:]
+        if n_done:
+            yield held[:, :n_done]
+
+
+class _Run:
+    """The network over chunks in a row, their gains undone."""
+
+    def __init__(self, transform: Transform, plan: WindowPlan, n_fade: int) -> None:
+        """Start a row; n_fade samples are faded in after a gap."""
+        self._windowed, self._hop = Windowed(transform, plan), plan.n_out
+        self._factors = np.zeros(0, dtype=np.float32)  # of the frames that are not yet done
+        self._n_fade_in = n_fade
+
+    def push(self, y_hat: FloatArray, gain_half_db: int) -> FloatArray | None:
+        """Take the latent of a chunk, float32 [channel, D, frames]; return what is done."""
+        factor = np.float32(1.0) / linear_gain(gain_half_db)
+        self._factors = np.concatenate([self._factors, np.full(y_hat.shape[-1], factor)])
+        return self._levelled(self._windowed.push(y_hat))
+
+    def finish(self, n_fade: int) -> FloatArray | None:
+        """Return the rest; the last n_fade samples are faded out."""
+        x = self._levelled(self._windowed.finish())
+        if x is not None and n_fade:
+            x[:, -n_fade:] *= _ramp(n_fade)[::-1]
+        return x
+
+    def _levelled(self, x: FloatArray | None) -> FloatArray | None:
+        if x is None:
+            return None
+        n_frames = x.shape[1] // self._hop
+        x = x * np.repeat(self._factors[:n_frames], self._hop)
+        self._factors = self._factors[n_frames:]
+        if self._n_fade_in:
+            x[:, : self._n_fade_in] *= _ramp(self._n_fade_in)
+            self._n_fade_in = 0
+        return x
+
+
+def _ramp(n_samples: int) -> FloatArray:
+    """Return factors from silence to full, float32 [sample]."""
+    return (np.arange(n_samples, dtype=np.float32) + np.float32(0.5)) / np.float32(n_samples)
+
+
+def _frames_around(span: Span, context_frames: int) -> tuple[int, int | None]:
+    """Return the frames that a span depends on; the first is at a whole second.
+
+    Only there does a sample of every rate begin together with a frame.
+    """
+    margin = context_frames + RESAMPLER_FRAMES
+    first = max(0, int(span.start_s * FRAME_RATE_HZ) - margin)
+    last = None
+    if span.duration_s is not None:
+        last = ceil((span.start_s + span.duration_s) * FRAME_RATE_HZ) + margin
+    return first // FRAME_RATE_HZ * FRAME_RATE_HZ, last
 
 
 def n_samples_in(header: Header, sample_rate_hz: int, span: Span = EVERYTHING) -> int | None:
@@ -273,7 +333,7 @@ def n_samples_in(header: Header, sample_rate_hz: int, span: Span = EVERYTHING) -
         OutOfRangeError: the file ends before the span starts.
     """
     start, end = span.samples(sample_rate_hz)
-    whole = _n_samples_at(header, sample_rate_hz)
+    whole = n_samples_at(header, sample_rate_hz)
     if whole is None:
         return None
     last = whole if end is None else min(end, whole)
@@ -284,7 +344,8 @@ def n_samples_in(header: Header, sample_rate_hz: int, span: Span = EVERYTHING) -
     return last - start
 
 
-def _n_samples_at(header: Header, sample_rate_hz: int) -> int | None:
+def n_samples_at(header: Header, sample_rate_hz: int) -> int | None:
+    """Return how many samples a file has at a rate, None where the file's end is not known."""
     if header.n_samples is None:
         return None
     return -(-header.n_samples * sample_rate_hz // header.sample_rate_hz)

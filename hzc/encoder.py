@@ -1,85 +1,71 @@
 """From samples to the bytes of a file.
 
-samples ── mix, gain, resample ── g_a ── y ── steps ── symbols ── prior ── payloads ── container
+    samples ── mix ── 16 kHz ── rumble, gain ── g_a ── y          phase 1: `latents`, networks only
+    y ── steps ── symbols ── prior ── payloads ── container       phase 2: `code`
 
-A recording that can be gone through twice is levelled as a whole, and its length stands in the
-header. What comes through a pipe is levelled chunk by chunk and written as it comes.
+A recording that can be read twice has one gain, and its length is in the header. A pipe goes
+through the same stages chunk by chunk, each chunk with the gain that it needs.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
-from math import sqrt
 
 import numpy as np
-import torch
 
 from hzc import container
 from hzc.audio import level, sources
-from hzc.audio.sources import Source
+from hzc.audio.sources import Resampler, Source
+from hzc.audio.stream_level import StreamLevel
 from hzc.bitrate import Rate
-from hzc.blocks import (
-    Blocks,
-    FloatArray,
-    cut_at_multiples,
-    fitted,
-    joined,
-    limited,
-    rechunked,
-    start_of,
-)
+from hzc.blocks import Blocks, FloatArray
 from hzc.coding import quantize
 from hzc.coding.entropy import IntArray
-from hzc.container import CHUNK_FRAMES, FRAME_RATE_HZ, Chunk, Header
+from hzc.container import CHUNK_FRAMES, Chunk, Header
 from hzc.errors import DesyncError, UnsupportedAudioError
+from hzc.model import kl
+from hzc.model.backend import Networks
 from hzc.model.file import Model
-from hzc.model.load import load_analysis, run
-from hzc.model.windows import WindowPlan, run_windowed
+from hzc.model.windows import Windowed, WindowPlan
 
-TARGET_LEVEL_DB = -26.0
-"""Level (95th percentile of 20 ms frames) that recordings are brought to before analysis."""
-MAX_GAIN_HALF_DB = 80
-MAX_LIVE_GAIN_HALF_DB = 40
-"""Of a stream: what has been heard so far may be the noise before the speech."""
-LIVE_TOLERANCE_HALF_DB = 24
-"""A stream keeps its gain until it is wrong by more than this; every change may be heard."""
 CORE_FRAMES = 3 * CHUNK_FRAMES
-"""Frames that one window of the transform gives: 30 s."""
+"""Frames that one window of the network gives: 30 s."""
 LIVE_CORE_FRAMES = CHUNK_FRAMES
-CHUNK_S = CHUNK_FRAMES // FRAME_RATE_HZ
 STREAM_AFTER_S = 12.0
-"""What is longer is written as it comes, without its length in the header."""
+"""A pipe that lasts longer is written chunk by chunk, without its length in the header."""
 
 Progress = Callable[[float], None]
 
 
 def ignore(seconds: float) -> None:
-    """Tell nobody about progress."""
+    """Take no notice of progress."""
+
+
+@dataclass(frozen=True)
+class Latents:
+    """What the networks make of a recording: everything that phase 2 needs."""
+
+    y: FloatArray
+    """float32 [channel, D, F], before quantisation."""
+    gain_half_db: int
+    """Gain that was applied before the analysis."""
+    n_samples: int
+    """Samples per channel of the recording, at its own rate."""
+    sample_rate_hz: int
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """An encoded recording and what is known about it beyond the file."""
+    """An encoded recording and what is known about it."""
 
     data: bytes
     """The .hzc file."""
-    kl_bits: float | None
+    rate: Rate
+    kl_bits: float | None = None
     """KL divergence of the latent's posterior from the prior: hertz's information content."""
-
-
-@dataclass(frozen=True)
-class _Coded:
-    """One chunk, coded."""
-
-    chunk: Chunk
-    scaled: FloatArray
-    """Latent in steps, float32 [channel, D, F]."""
-    symbols: IntArray
-    """int32 [channel, D, F]."""
 
 
 class Encoder:
@@ -89,12 +75,16 @@ class Encoder:
         """Use an opened weight file; the network is loaded when it is first needed."""
         self.model, self.device = model, device
 
+    @cached_property
+    def _networks(self) -> Networks:
+        return Networks(self.model, self.device)
+
     def encode(
         self,
         source: Source,
         *,
         step_index: int | None = None,
-        keep_channels: bool = False,
+        channels: str | int = "mix",
         verify: bool = False,
         with_kl: bool = False,
         progress: Progress = ignore,
@@ -102,29 +92,91 @@ class Encoder:
         """Return the encoding of a source; its samples are never all in memory.
 
         Args:
-            source: Audio of any length that can be gone through twice.
+            source: Audio of any length that can be read twice.
             step_index: Coarseness, -64 … 64; None for the model's default.
-            keep_channels: Code every channel, instead of their mean.
+            channels: "mix" codes the mean, "keep" every channel, a number that channel, from 1.
             verify: Decode every payload again and compare.
             with_kl: Compute the KL divergence as well.
-            progress: Told the seconds of audio done since it was last called.
+            progress: Called with the seconds of audio done since its last call.
 
         Raises:
             UnsupportedAudioError: no samples, NaN or infinity, too many channels, or the rate.
             DesyncError: verification failed.
         """
-        source = _conformed(source, keep_channels)
+        latents = self.latents(source, channels=channels, progress=progress)
+        return self.code(latents, step_index, verify=verify, with_kl=with_kl)
+
+    def latents(
+        self, source: Source, *, channels: str | int = "keep", progress: Progress = ignore
+    ) -> Latents:
+        """Return the latent of a source: phase 1.
+
+        Args:
+            source: Audio of any length that can be read twice.
+            channels: As `encode`.
+            progress: As `encode`.
+
+        Raises:
+            UnsupportedAudioError: as `encode`.
+        """
+        source = _chosen(source, channels)
         found = level.survey(source)
-        header = _with_length(self._header(source, step_index), found.n_samples)
-        gain_half_db = gain_for(found.level_db, MAX_GAIN_HALF_DB)
+        n_frames = _n_frames(found.n_samples, source.sample_rate_hz)
+        if level.needs_high_pass(found):
+            source = level.high_passed(source)
+            found = level.survey(source)  # what the filter takes out is no part of the level
+        gain_half_db = level.gain_for(found.level_db)
+        resampler = self._resampler(source)
+        analysis = self._analysis(CORE_FRAMES, source.n_channels)
+        gain, done = level.linear_gain(gain_half_db), []
+        for block in _first_samples(source.blocks(), found.n_samples):
+            done.append(analysis.push(resampler.push(block * gain)))
+            progress(block.shape[1] / source.sample_rate_hz)
+        done += [analysis.push(resampler.finish()), analysis.finish(n_frames)]
+        y = np.concatenate(done, axis=-1)
+        return Latents(y, gain_half_db, found.n_samples, source.sample_rate_hz)
+
+    def code(
+        self,
+        latents: Latents,
+        step_index: int | None = None,
+        *,
+        verify: bool = False,
+        with_kl: bool = False,
+    ) -> Encoded:
+        """Return the file of a latent: phase 2.
+
+        Args:
+            latents: What `latents` returned.
+            step_index: As `encode`.
+            verify: As `encode`.
+            with_kl: As `encode`.
+
+        Raises:
+            DesyncError: verification failed.
+        """
+        n_channels, _, n_frames = latents.y.shape
+        header = replace(
+            self._header(latents.sample_rate_hz, n_channels, step_index),
+            n_frames=n_frames,
+            n_samples=latents.n_samples,
+        )
+        step = quantize.steps(self.model.base_step, header.step_index)
         chunks, kl_bits = [], 0.0
-        for coded in self._coded(
-            self._latents(source, header, gain_half_db), header, verify=verify, progress=progress
-        ):
-            chunks.append(replace(coded.chunk, gain_half_db=gain_half_db))
+        for start in range(0, n_frames, CHUNK_FRAMES):
+            y = latents.y[..., start : start + CHUNK_FRAMES]
+            symbols = quantize.to_symbols(y, step)
+            payloads = self._payloads(symbols, header.step_index, verify)
+            chunks.append(Chunk(y.shape[-1], payloads, latents.gain_half_db))
             if with_kl:
-                kl_bits += self._kl_bits(coded, header.step_index)
-        return Encoded(container.pack(header, chunks), kl_bits if with_kl else None)
+                kl_bits += sum(
+                    kl.divergence_bits(self.model, scaled, channel, header.step_index)
+                    for scaled, channel in zip(y / step[:, None], symbols, strict=True)
+                )
+        data = container.pack(header, chunks)
+        payload_bytes = sum(len(payload) for chunk in chunks for payload in chunk.payloads)
+        rate = Rate(len(data), latents.n_samples / latents.sample_rate_hz, payload_bytes)
+        return Encoded(data, rate, kl_bits if with_kl else None)
 
     def encode_stream(
         self,
@@ -132,20 +184,20 @@ class Encoder:
         write: Callable[[bytes], None],
         *,
         step_index: int | None = None,
-        keep_channels: bool = False,
+        channels: str | int = "mix",
         verify: bool = False,
         progress: Progress = ignore,
     ) -> Rate:
-        """Write a source as it comes; return the rate of what was written.
+        """Write a source while it is read; return the rate of what was written.
 
         The memory needed does not grow with the length. A source that ends within 12 s gives the
         same bytes as `encode`.
 
         Args:
-            source: Audio that can be gone through once.
+            source: Audio that can be read once.
             write: Takes the bytes of the file in order.
             step_index: As `encode`.
-            keep_channels: As `encode`.
+            channels: As `encode`.
             verify: As `encode`.
             progress: As `encode`.
 
@@ -153,224 +205,177 @@ class Encoder:
             UnsupportedAudioError: as `encode`.
             DesyncError: as `encode`.
         """
-        source = _conformed(source, keep_channels)
+        source = _chosen(source, channels)
         blocks = sources.checked(source.blocks(), source.sample_rate_hz)
-        limit = round(STREAM_AFTER_S * source.sample_rate_hz)
-        first = list(start_of(blocks, limit + 1))
-        if sum(block.shape[1] for block in first) <= limit:
+        first = list(_until(blocks, STREAM_AFTER_S * source.sample_rate_hz))
+        if sum(block.shape[1] for block in first) <= STREAM_AFTER_S * source.sample_rate_hz:
             short = replace(source, blocks=lambda: iter(first))
-            encoded = self.encode(
-                short, step_index=step_index, keep_channels=True, verify=verify, progress=progress
-            )
+            encoded = self.encode(short, step_index=step_index, channels="keep", verify=verify)
             write(encoded.data)
-            return _rate_of(encoded.data)
-        header = self._header(source, step_index)
-        live_level = _LiveLevel(source.sample_rate_hz)
-        whole = self._padded(live_level.applied(chain(first, blocks)), source, live_level.n_frames)
-        coded = self._coded(
-            self._windowed(whole, LIVE_CORE_FRAMES), header, verify=verify, progress=progress
-        )
-        packed_header = container.pack_header(header)
-        write(packed_header)
-        n_bytes, payload_bytes, n_frames, n_chunks = len(packed_header), 0, 0, 0
-        for n_chunks, piece in enumerate(coded, 1):
-            chunk = replace(piece.chunk, gain_half_db=live_level.gains_half_db.popleft())
-            record = container.pack_chunk(header, packed_header, n_chunks - 1, chunk)
-            write(record)
-            n_frames += chunk.n_frames
-            n_bytes += len(record)
-            payload_bytes += sum(map(len, chunk.payloads))
-        end = container.pack_end(header, packed_header, n_chunks, n_frames, live_level.n_samples)
-        write(end)
-        return Rate(n_bytes + len(end), live_level.n_samples / source.sample_rate_hz, payload_bytes)
+            return encoded.rate
+        header = self._header(source.sample_rate_hz, source.n_channels, step_index)
+        stream = EncoderStream(self, header, verify)
+        for block in chain(first, blocks):
+            if data := stream.push(block):
+                write(data)
+            progress(block.shape[1] / source.sample_rate_hz)
+        write(stream.finish())
+        return stream.rate
 
-    def latents(self, source: Source) -> FloatArray:
-        """Return the latent's means before quantisation, float32 [channel, D, F].
-
-        Raises:
-            UnsupportedAudioError: as `encode`.
-        """
-        source = _conformed(source, keep_channels=True)
-        found = level.survey(source)
-        header = _with_length(self._header(source, None), found.n_samples)
-        gain_half_db = gain_for(found.level_db, MAX_GAIN_HALF_DB)
-        return np.concatenate(list(self._latents(source, header, gain_half_db)), axis=-1)
-
-    def _header(self, source: Source, step_index: int | None) -> Header:
-        """Return the header of a streamed file: without a length."""
+    def _header(self, sample_rate_hz: int, n_channels: int, step_index: int | None) -> Header:
+        """Return the header of a stream: without a length."""
         return Header(
             model_id=self.model.model_id,
             fingerprint=self.model.prior.fingerprint,
             n_latent=self.model.config.n_latent,
             n_frames=None,
             n_samples=None,
-            sample_rate_hz=source.sample_rate_hz,
-            n_channels=source.n_channels,
+            sample_rate_hz=sample_rate_hz,
+            n_channels=n_channels,
             step_index=self.model.default_step_index if step_index is None else step_index,
         )
 
-    def _latents(self, source: Source, header: Header, gain_half_db: int) -> Blocks:
-        """Yield the latent of a source of known length, float32 [channel, D, frames]."""
-        assert header.n_frames is not None
-        assert header.n_samples is not None
-        n_frames = header.n_frames
-        gain = linear_gain(gain_half_db)
-        # A file that is still being written may have grown since it was surveyed.
-        loud = (block * gain for block in limited(source.blocks(), header.n_samples))
-        return self._windowed(self._padded(loud, source, lambda: n_frames), CORE_FRAMES)
+    def _resampler(self, source: Source) -> Resampler:
+        model_rate_hz = self.model.config.sample_rate_hz
+        return Resampler(source.n_channels, source.sample_rate_hz, model_rate_hz)
 
-    def _padded(self, blocks: Blocks, source: Source, n_frames: Callable[[], int]) -> Blocks:
-        """Yield blocks at the model's rate, in the end a whole number of frames."""
-        config = self.model.config
-        resampled = sources.resampled(
-            blocks, source.n_channels, source.sample_rate_hz, config.sample_rate_hz
-        )
-        return fitted(
-            resampled,
-            source.n_channels,
-            lambda: n_frames() * config.hop_length,
-            held=config.hop_length,
-        )
+    def _analysis(self, core_frames: int, n_channels: int) -> _Analysis:
+        return _Analysis(self._networks, core_frames, n_channels)
 
-    def _windowed(self, blocks: Blocks, core_frames: int) -> Blocks:
-        """Run g_a: float32 [channel, sample] to [channel, D, F]."""
-        config = self.model.config
-        plan = WindowPlan(
-            core_frames=core_frames,
-            context_frames=config.analysis_context_frames,
-            n_in=config.hop_length,
-            n_out=1,
-        )
-        return run_windowed(lambda x: run(self._analysis, x, self.device), blocks, plan)
-
-    def _coded(
-        self, latents: Blocks, header: Header, *, verify: bool, progress: Progress
-    ) -> Iterator[_Coded]:
-        """Yield the chunks of a latent."""
-        step = quantize.steps(self.model.base_step, header.step_index)
+    def _payloads(self, symbols: IntArray, step_index: int, verify: bool) -> tuple[bytes, ...]:
+        """Return the payload of every channel of a chunk, int32 [channel, D, F]."""
         prior = self.model.prior
-        for y in rechunked(latents, CHUNK_FRAMES):
-            n_frames = y.shape[-1]
-            symbols = quantize.to_symbols(y, step)
-            payloads = [prior.encode(s, header.step_index) for s in symbols]
-            if verify:
-                again = prior.decode(payloads, [n_frames] * len(payloads), header.step_index)
-                if not np.array_equal(np.stack(again), symbols):
-                    raise DesyncError(
-                        "verification failed: other symbols came back than were coded"
-                    )
-            yield _Coded(Chunk(n_frames, tuple(payloads)), y / step[:, None], symbols)
-            progress(n_frames / FRAME_RATE_HZ)
-
-    def _kl_bits(self, coded: _Coded, step_index: int) -> float:
-        """KL(N(y, step² / 12) || prior) in bits, over all channels.
-
-        The prior's density is the mixture of Gaussians that its tables discretise; the expectation
-        is taken by Gauss–Hermite quadrature.
-        """
-        total = 0.0
-        sigma = 1.0 / sqrt(12.0)
-        for scaled, symbols in zip(coded.scaled, coded.symbols, strict=True):
-            mean, scale_index = self.model.prior.gaussians(symbols, step_index)
-            scales, weights = (part[scale_index] for part in self.model.mixtures)  # [D, F, width]
-            nats = np.full(scaled.shape, -0.5 - np.log(sigma))
-            for node, share in zip(*np.polynomial.hermite_e.hermegauss(9), strict=True):
-                z = ((scaled + sigma * node - mean)[:, :, None] / scales).astype(np.float64)
-                density = (weights / scales * np.exp(-0.5 * z**2)).sum(axis=-1)
-                nats -= share / sqrt(2.0 * np.pi) * np.log(density + 1e-30)
-            total += float(nats.sum() / np.log(2.0))
-        return total
-
-    @cached_property
-    def _analysis(self) -> torch.nn.Module:
-        return load_analysis(self.model, self.device)
+        payloads = [prior.encode(channel, step_index) for channel in symbols]
+        if verify:
+            again = prior.decode(payloads, [symbols.shape[-1]] * len(payloads), step_index)
+            if not np.array_equal(np.stack(again), symbols):
+                raise DesyncError("verification failed: other symbols came back than were coded")
+        return tuple(payloads)
 
 
-class _LiveLevel:
-    """Brings a stream to the level that the model expects, one gain for each chunk.
+class EncoderStream:
+    """A file in the making: blocks of samples go in, bytes come out."""
 
-    The first chunk is heard before its gain is chosen; every later one takes what the chunk before
-    it asks for, so that nothing waits.
-    """
+    def __init__(self, encoder: Encoder, header: Header, verify: bool) -> None:
+        """Start a file of unknown length."""
+        self._encoder, self._header, self._verify = encoder, header, verify
+        model_rate_hz = encoder.model.config.sample_rate_hz
+        self._level = StreamLevel(header.sample_rate_hz, header.n_channels, model_rate_hz)
+        self._analysis = encoder._analysis(LIVE_CORE_FRAMES, header.n_channels)
+        self._step = quantize.steps(encoder.model.base_step, header.step_index)
+        self._y = np.zeros((header.n_channels, header.n_latent, 0), dtype=np.float32)
+        self._packed_header = container.pack_header(header)
+        self._n_bytes = self._payload_bytes = self._n_frames = self._n_chunks = 0
 
-    def __init__(self, sample_rate_hz: int) -> None:
-        self.sample_rate_hz = sample_rate_hz
-        self.n_samples = 0
-        """Samples per channel so far."""
-        self.gains_half_db: deque[int] = deque()
-        """One for every chunk that has begun; taken out by whoever writes the chunk."""
+    def push(self, block: FloatArray) -> bytes:
+        """Take samples, float32 [channel, sample] at the header's rate; return what is done."""
+        return self._written(self._analysis.push(self._level.push(block)))
 
-    def n_frames(self) -> int:
-        """Frames that cover the samples so far."""
-        return container.n_frames_for(self.n_samples, self.sample_rate_hz)
+    def finish(self) -> bytes:
+        """Return the rest of the file."""
+        header, n_samples = self._header, self._level.n_samples
+        n_frames = _n_frames(n_samples, header.sample_rate_hz)
+        rest = self._analysis.push(self._level.finish())
+        rest = np.concatenate([rest, self._analysis.finish(n_frames)], axis=-1)
+        data = self._written(rest, is_last=True)
+        end = container.pack_end(
+            header, self._packed_header, self._n_chunks, self._n_frames, n_samples
+        )
+        self._n_bytes += len(end)
+        return data + end
 
-    def applied(self, blocks: Iterable[FloatArray]) -> Blocks:
-        """Yield the blocks, louder or quieter; cut at the borders of chunks."""
-        n_chunk = CHUNK_S * self.sample_rate_hz
-        pieces = cut_at_multiples(iter(blocks), n_chunk)
-        heard = list(start_of(pieces, n_chunk))
-        gain_half_db = self._wanted(heard, 0)
-        self.gains_half_db.append(gain_half_db)
-        for piece in chain(heard, pieces):
-            if self.n_samples and self.n_samples % n_chunk == 0:
-                wanted = self._wanted(heard, gain_half_db)
-                if abs(wanted - gain_half_db) > LIVE_TOLERANCE_HALF_DB:
-                    gain_half_db = wanted
-                self.gains_half_db.append(gain_half_db)
-                heard = []
-            if self.n_samples >= n_chunk:
-                heard.append(piece)
-            self.n_samples += piece.shape[1]
-            yield piece * linear_gain(gain_half_db)
+    @property
+    def rate(self) -> Rate:
+        """Rate of what was written."""
+        duration_s = self._level.n_samples / self._header.sample_rate_hz
+        return Rate(self._n_bytes, duration_s, self._payload_bytes)
 
-    def _wanted(self, heard: list[FloatArray], otherwise: int) -> int:
-        """Return the gain for what was heard; `otherwise` for silence."""
-        level_db = level.survey(sources.array_source(joined(heard), self.sample_rate_hz)).level_db
-        if level_db <= level.SILENCE_DB:
-            return otherwise
-        return gain_for(level_db, MAX_LIVE_GAIN_HALF_DB)
+    def _written(self, y: FloatArray, is_last: bool = False) -> bytes:
+        """Return the records of the chunks that are complete, the header before the first."""
+        self._y = np.concatenate([self._y, y], axis=-1)
+        out = b"" if self._n_bytes else self._packed_header
+        while self._y.shape[-1] >= (CHUNK_FRAMES if not is_last else 1):
+            out += self._record(self._y[..., :CHUNK_FRAMES])
+            self._y = self._y[..., CHUNK_FRAMES:]
+        self._n_bytes += len(out)
+        return out
 
-
-def gain_for(level_db: float, most_half_db: int) -> int:
-    """Return the gain that brings a recording to the level the model expects, in half decibels.
-
-    Args:
-        level_db: As `level.Survey.level_db`.
-        most_half_db: Limit on the gain, either way.
-    """
-    if level_db <= level.SILENCE_DB:
-        return 0
-    wanted = round(2.0 * (TARGET_LEVEL_DB - level_db))
-    return max(-most_half_db, min(most_half_db, wanted))
-
-
-def linear_gain(gain_half_db: int) -> np.float32:
-    """Return the factor that a gain in half decibels stands for."""
-    return np.float32(10.0 ** (gain_half_db / 40.0))
+    def _record(self, y: FloatArray) -> bytes:
+        symbols = quantize.to_symbols(y, self._step)
+        payloads = self._encoder._payloads(symbols, self._header.step_index, self._verify)
+        chunk = Chunk(y.shape[-1], payloads, self._level.gains_half_db[self._n_chunks])
+        record = container.pack_chunk(self._header, self._packed_header, self._n_chunks, chunk)
+        self._payload_bytes += sum(map(len, payloads))
+        self._n_frames += chunk.n_frames
+        self._n_chunks += 1
+        return record
 
 
-def _conformed(source: Source, keep_channels: bool) -> Source:
-    """Return the source, mixed down if asked for; raise where a header could not describe it."""
-    if keep_channels and source.n_channels > container.MAX_CHANNELS:
+class _Analysis:
+    """The network over a signal at the model's rate, in windows."""
+
+    def __init__(self, networks: Networks, core_frames: int, n_channels: int) -> None:
+        config = networks.config
+        plan = WindowPlan(
+            core_frames, config.analysis_context_frames, n_in=config.hop_length, n_out=1
+        )
+        self._windowed, self._hop = Windowed(networks.latent, plan), config.hop_length
+        self._empty = np.zeros((n_channels, config.n_latent, 0), dtype=np.float32)
+        self._n_samples = 0
+
+    def push(self, x: FloatArray) -> FloatArray:
+        """Take samples, float32 [channel, sample]; return the frames that are done."""
+        self._n_samples += x.shape[1]
+        y = self._windowed.push(x)
+        return self._empty if y is None else y
+
+    def finish(self, n_frames: int) -> FloatArray:
+        """Return the rest, so that there are n_frames in all."""
+        missing = n_frames * self._hop - self._n_samples
+        first = self._empty
+        if missing >= 0:
+            first = self.push(np.zeros((len(self._empty), missing), dtype=np.float32))
+        else:  # the resampler gave a sample or two more
+            self._windowed.drop_last(-missing)
+        rest = self._windowed.finish()
+        return first if rest is None else np.concatenate([first, rest], axis=-1)
+
+
+def _chosen(source: Source, channels: str | int) -> Source:
+    """Return the channels that are to be coded; raise where a header could not describe them."""
+    low, high = container.MIN_SAMPLE_RATE_HZ, container.MAX_SAMPLE_RATE_HZ
+    if not low <= source.sample_rate_hz <= high:
+        raise UnsupportedAudioError(f"sample rate {source.sample_rate_hz} Hz ({low} to {high})")
+    if isinstance(channels, int):
+        return sources.one_channel(source, channels)
+    if channels == "mix":
+        return sources.mixed(source)
+    if source.n_channels > container.MAX_CHANNELS:
         raise UnsupportedAudioError(
             f"{source.n_channels} channels (at most {container.MAX_CHANNELS} can be kept)",
             hint="mix them down",
         )
-    low, high = container.MIN_SAMPLE_RATE_HZ, container.MAX_SAMPLE_RATE_HZ
-    if not low <= source.sample_rate_hz <= high:
-        raise UnsupportedAudioError(f"sample rate {source.sample_rate_hz} Hz ({low} to {high})")
-    return source if keep_channels else sources.mixed(source)
+    return source
 
 
-def _with_length(header: Header, n_samples: int) -> Header:
-    n_frames = container.n_frames_for(n_samples, header.sample_rate_hz)
+def _n_frames(n_samples: int, sample_rate_hz: int) -> int:
+    n_frames = container.n_frames_for(n_samples, sample_rate_hz)
     if n_frames > container.MAX_FRAMES:
         raise UnsupportedAudioError(f"{n_samples} samples are more than a file can hold")
-    return replace(header, n_frames=n_frames, n_samples=n_samples)
+    return n_frames
 
 
-def _rate_of(data: bytes) -> Rate:
-    parsed = container.unpack(data)
-    duration_s = parsed.header.duration_s
-    assert duration_s is not None
-    return Rate(len(data), duration_s, parsed.payload_bytes)
+def _first_samples(blocks: Blocks, n_samples: int) -> Iterator[FloatArray]:
+    """Yield the first samples: a file that is still being written may have grown meanwhile."""
+    for block in blocks:
+        if n_samples <= 0:
+            return
+        yield block[:, :n_samples]
+        n_samples -= block.shape[1]
+
+
+def _until(blocks: Blocks, n_samples: float) -> Iterator[FloatArray]:
+    """Yield blocks until there are more than n_samples, and leave the others in the iterator."""
+    while n_samples >= 0 and (block := next(blocks, None)) is not None:
+        n_samples -= block.shape[1]
+        yield block

@@ -1,6 +1,7 @@
 """Every exception that hzc raises on purpose, and the exit code each one means.
 
 HzcError                       1   base: a message, an optional path and a hint
+├─ ArgumentError               2   a value given to a function is out of range
 ├─ InputError                  3   the file given to hzc
 │  ├─ UnreadableError              missing, a folder, no permission
 │  ├─ AudioReadError               libsndfile could not read it
@@ -54,6 +55,12 @@ class HzcError(Exception):
     def __str__(self) -> str:
         """Return `path: message`, or the message alone."""
         return self.message if self.path is None else f"{self.path}: {self.message}"
+
+
+class ArgumentError(HzcError, ValueError):
+    """A value given to a function is out of range."""
+
+    exit_code = 2
 
 
 class InputError(HzcError):

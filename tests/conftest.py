@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from hypothesis import settings
+from sizes import TINY
 
 from hzc.coding.prior import MEAN_FRACTIONS, TABLE_SUM, Prior
 
@@ -133,15 +134,14 @@ def static_prior() -> Prior:
 def write_tiny_model() -> Callable[..., Path]:
     """Factory of weight files: `write_tiny_model(path, prior, name="other", base_step=...)`.
 
-    The networks are those of CONFIGS["tiny"] with seeded random weights.
+    The networks have the sizes TINY and seeded random weights.
     """
     import torch
 
-    from hzc.model.config import CONFIGS
     from hzc.model.file import save_model
     from hzc.model.transforms import Analysis, Synthesis
 
-    config = CONFIGS["tiny"]
+    config = TINY
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
         synthesis = Synthesis(config)

@@ -40,42 +40,16 @@ def coder_counts(frequencies: npt.NDArray[np.uint16]) -> CountArray:
     return frequencies.astype(np.float64) * 2.0 ** (PRECISION_BITS - 16) - 1.0
 
 
-class _Guard:
-    """Marks the time spent inside constriction; see `is_coding`."""
-
-    depth = 0
-
-    def __enter__(self) -> None:
-        _Guard.depth += 1
-
-    def __exit__(self, *_: object) -> None:
-        _Guard.depth -= 1
-
-
-_GUARD = _Guard()
-
-
-def is_coding() -> bool:
-    """Whether a call into constriction is under way.
-
-    A signal handler that raises meanwhile would make its Rust code panic, with a backtrace on
-    stderr and an exception that is no Exception: such a handler should wait.
-    """
-    return _Guard.depth > 0
-
-
 class PayloadEncoder:
     """Range encoder of one payload; symbols in coding order."""
 
     def __init__(self) -> None:
         """Start an empty stream."""
-        with _GUARD:
-            self._coder = constriction.stream.queue.RangeEncoder()
+        self._coder = constriction.stream.queue.RangeEncoder()
 
     def put(self, entries: IntArray, counts: CountArray) -> None:
         """Code table entries, int32 [n], under one row of counts each, float64 [n, n_entries]."""
-        with _GUARD:
-            self._coder.encode(np.ascontiguousarray(entries, dtype=np.int32), _CATEGORICAL, counts)
+        self._coder.encode(np.ascontiguousarray(entries, dtype=np.int32), _CATEGORICAL, counts)
 
     def put_value(self, value: int) -> None:
         """Code an escaped symbol in full: value + 32768 as two equiprobable bytes, high first."""
@@ -88,9 +62,8 @@ class PayloadEncoder:
         constriction closes an interval with whole words; choosing the bytes here saves 13 bits a
         payload on average and changes nothing for the decoder.
         """
-        with _GUARD:
-            words = self._coder.get_compressed()
-            n_words, (lower, span) = self._coder.pos()
+        words = self._coder.get_compressed()
+        n_words, (lower, span) = self._coder.pos()
         n_bits = 32 * (n_words + 2)
         closed = int.from_bytes(words.astype(">u4").tobytes(), "big") << n_bits - 32 * len(words)
         low = closed - (closed - lower) % 2**64  # the interval is [low, low + span)
@@ -107,8 +80,7 @@ class PayloadDecoder:
         """Start at the beginning of `payload`."""
         padded = payload + bytes(-len(payload) % 4)
         words = np.frombuffer(padded, dtype=">u4").astype(np.uint32)
-        with _GUARD:
-            self._coder = constriction.stream.queue.RangeDecoder(words)
+        self._coder = constriction.stream.queue.RangeDecoder(words)
 
     def take(self, counts: CountArray) -> IntArray:
         """Return the next table entries, int32 [n], under counts float64 [n, n_entries].
@@ -117,8 +89,7 @@ class PayloadDecoder:
             CorruptError: the payload cannot be a coded stream.
         """
         try:
-            with _GUARD:
-                entries: IntArray = self._coder.decode(_CATEGORICAL, counts)
+            entries: IntArray = self._coder.decode(_CATEGORICAL, counts)
         except AssertionError as error:
             raise CorruptError("payload is not a coded stream") from error
         return entries

@@ -74,7 +74,9 @@ class Prior:
             raise WeightsError("an array of the prior has the wrong type of numbers")
         if not (self.w1.ndim == self.w3.ndim == self.tables.ndim == 3 and self.tables.size):
             raise WeightsError("the prior's arrays do not fit together")
-        if len(self.shifts) != 4 or any(shift not in range(64) for shift in self.shifts):
+        if len(self.shifts) != 4 or any(
+            not isinstance(shift, int) or shift not in range(64) for shift in self.shifts
+        ):
             raise WeightsError(f"the prior's shifts {self.shifts} are not four of 0 to 63")
         groups, n_inputs, hidden = self.w1.shape
         per_group = self.w3.shape[2] // 2

@@ -20,12 +20,14 @@ from safetensors.numpy import save_file
 
 from hzc.coding import prior as prior_module
 from hzc.coding.prior import Prior
-from hzc.container import FRAME_RATE_HZ, MAX_STEP_INDEX, Header
+from hzc.container import MAX_STEP_INDEX, Header
 from hzc.errors import DesyncError, UnknownModelError, WeightsError
 from hzc.model import registry
 from hzc.model.config import ModelConfig
 
 METADATA_KEY = "hzc"
+UNREADABLE = (OSError, SafetensorError, TypeError, AttributeError)
+"""What safetensors raises for a damaged file, or for numbers of a type that numpy lacks."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +42,12 @@ class Model:
     metadata: dict[str, Any]
 
     def __post_init__(self) -> None:
-        """Refuse what the header of a file could not tell, and frames of another length."""
+        """Refuse what the header of a file could not hold."""
         if not 1 <= self.model_id <= 255:
             raise WeightsError(f"model id {self.model_id} (expected 1 … 255)")
         if abs(self.default_step_index) > MAX_STEP_INDEX:
             raise WeightsError(
                 f"default step index {self.default_step_index} (expected ±{MAX_STEP_INDEX})"
-            )
-        hop_length, rate_hz = self.config.hop_length, self.config.sample_rate_hz
-        if hop_length * FRAME_RATE_HZ != rate_hz:
-            raise WeightsError(
-                f"hop length {hop_length} at {rate_hz} Hz (expected {rate_hz / FRAME_RATE_HZ:g})"
             )
 
     def arrays(self, prefix: str) -> dict[str, npt.NDArray[Any]]:
@@ -66,7 +63,7 @@ class Model:
                     for name in file.keys()  # noqa: SIM118 - safe_open is no mapping
                     if name.startswith(prefix)
                 }
-        except (OSError, SafetensorError) as error:
+        except UNREADABLE as error:
             raise WeightsError(f"cannot read the weights ({error})", path=self.path) from error
 
     def check(self, header: Header) -> None:
@@ -200,7 +197,9 @@ def _open(path: Path) -> Model:
             config=ModelConfig.from_json(metadata["config"]),
             metadata=metadata,
         )
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, WeightsError) as error:
+    except (
+        *UNREADABLE, KeyError, ValueError, OverflowError, RecursionError, MemoryError, WeightsError
+    ) as error:  # fmt: skip
         raise WeightsError(
             f"not the weights of an hzc model ({error})",
             path=path,

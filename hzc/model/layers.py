@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hzc.model.dsp import GOLDEN
+
 
 class ConvNeXtBlock(nn.Module):
     """Depthwise convolution in time, then a pointwise two-layer network, as a residual.
@@ -72,17 +74,8 @@ class Upsample(nn.Module):
         return out.reshape(batch, time * self.stride, -1)
 
 
-GOLDEN = 0x9E3779B9
-"""2^32 over the golden ratio: its multiples differ in all bits."""
-
-
 def white_noise(y: Tensor, n_samples: int, draw: int = 0) -> Tensor:
-    """Return noise that follows from a latent alone: something to make hiss of that costs no bits.
-
-    The same frame has the same noise everywhere, so a window of a recording has the noise of the
-    whole, and nothing has to be counted or stored. The bits of a frame's values, mixed and added
-    up, are its seed; the seed and the place of a sample in the frame, mixed, are the sample. All
-    this is integer arithmetic: every machine draws the same.
+    """Return what `hzc.model.dsp.white_noise` returns, and other draws of it for training.
 
     Args:
         y: Latent, float32 [batch, D, F].

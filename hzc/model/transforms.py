@@ -14,25 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from hzc.model.config import ModelConfig
+from hzc.model.dsp import (
+    LOG_MAGNITUDE_FLOOR,
+    MAX_LOG_MAGNITUDE,
+    MAX_LOG_NOISE,
+    SPECTRUM_RANGE,
+)
 from hzc.model.layers import ConvNeXtBlock, Downsample, Spectrum, Upsample, white_noise
 
-LOG_MAGNITUDE_FLOOR = 1e-4
-"""Added to magnitudes before the logarithm: 128 dB under a full-scale sine."""
-
-SPECTRUM_RANGE = 1.5e-4
-"""Added as well, times the greatest magnitude of the frame: what lies 76 dB under it is not heard.
-
-Noise gates leave bands of a loud frame empty. Without this the logarithms there were far below any
-that recordings have, and vowels broke off (training/LOG.md)."""
-
-MAX_LOG_MAGNITUDE = 7.0
-"""Cap on the head's log-magnitude: a full-scale sine has log(n_fft / 4) = 5.5."""
-
+STEP_INDEX_SCALE = 16.0
+"""Step indexes are divided by this: the network likes inputs of about one."""
 START_LOG_NOISE = -8.0
 """Of a fresh network: noise 69 dB under full scale, hardly heard before training moves it."""
-
-MAX_LOG_NOISE = 0.0
-"""Cap on the gain of white noise, whose RMS is that of full scale."""
 
 
 def _blocks(config: ModelConfig, width: int, n_blocks: int) -> nn.Sequential:
@@ -60,9 +53,17 @@ class Analysis(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the latent; the number of samples must be a multiple of the hop length."""
-        magnitude = self.spectrum(x).abs()  # [batch, time, bin]
+        return self.trunk(self.features(x))
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return log-magnitudes, float32 [batch, time, bin]."""
+        magnitude = self.spectrum(x).abs()
         floor = LOG_MAGNITUDE_FLOOR + SPECTRUM_RANGE * magnitude.amax(2, keepdim=True)
-        h = self.stem(torch.log(magnitude + floor))  # [batch, time, width]
+        return torch.log(magnitude + floor)
+
+    def trunk(self, features: Tensor) -> Tensor:
+        """Return the latent of log-magnitudes: the network itself."""
+        h = self.stem(features)  # [batch, time, width]
         h = self.norm(self.stages(h))  # [batch, F, width]
         y: Tensor = self.head(h).float()
         return y.transpose(1, 2)  # [batch, D, F]
@@ -75,7 +76,8 @@ class Synthesis(nn.Module):
         """Build the ladder that `config` describes."""
         super().__init__()
         widths, blocks = config.synthesis_widths, config.synthesis_blocks
-        self.stem = nn.Linear(config.n_latent, widths[-1])
+        self.sees_step_index = config.sees_step_index
+        self.stem = nn.Linear(config.n_latent + config.sees_step_index, widths[-1])
         stages: list[nn.Module] = [_blocks(config, widths[-1], blocks[-1])]
         for level in reversed(range(len(config.strides))):
             stages.append(Upsample(widths[level + 1], widths[level], config.strides[level]))
@@ -89,20 +91,29 @@ class Synthesis(nn.Module):
         self.hop_length = config.hop_length
         self.spectrum = Spectrum(config.n_fft, config.stft_hop)
 
-    def forward(self, y: Tensor, n_draws: int = 1) -> Tensor:
+    def forward(self, y: Tensor, step_index: Tensor, n_draws: int = 1) -> Tensor:
         """Return the waveform; every frame of y becomes hop_length samples.
 
         Args:
             y: The latent.
+            step_index: How coarsely it was quantised, float32 [batch].
             n_draws: How often, each time with other noise; decoders take the first.
 
         Returns:
             float32 [n_draws * batch, F * hop_length], draw by draw.
         """
-        h = self.norm(self.stages(self.stem(y.transpose(1, 2))))  # [batch, time, width]
-        log_magnitude, phase = self.head(h).float().chunk(2, dim=-1)  # [batch, time, bin]
+        log_magnitude, phase, log_noise = self.trunk(y, step_index)
         tonal = torch.polar(torch.exp(log_magnitude.clamp(max=MAX_LOG_MAGNITUDE)), phase)
-        gain = torch.exp(self.noise_head(h).float().clamp(max=MAX_LOG_NOISE))
+        gain = torch.exp(log_noise.clamp(max=MAX_LOG_NOISE))
         noises = (white_noise(y, self.hop_length, draw) for draw in range(n_draws))
         spectra = [tonal + gain * self.spectrum(noise) for noise in noises]
         return self.spectrum.inverse(torch.cat(spectra))
+
+    def trunk(self, y: Tensor, step_index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return log-magnitude, phase and log gain of noise, float32 [batch, time, bin] each."""
+        if self.sees_step_index:
+            row = (step_index / STEP_INDEX_SCALE)[:, None, None].expand(-1, 1, y.shape[2])
+            y = torch.cat([y, row], dim=1)
+        h = self.norm(self.stages(self.stem(y.transpose(1, 2))))  # [batch, time, width]
+        log_magnitude, phase = self.head(h).float().chunk(2, dim=-1)
+        return log_magnitude, phase, self.noise_head(h).float()

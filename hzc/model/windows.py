@@ -7,13 +7,12 @@ ends of the signal the windows end too, so that padding is the same as for the w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from hzc.blocks import FloatArray
 
 
 @dataclass(frozen=True)
@@ -30,31 +29,47 @@ class WindowPlan:
     """Output columns per frame."""
 
 
-def run_windowed(
-    transform: Callable[[FloatArray], FloatArray], blocks: Iterable[FloatArray], plan: WindowPlan
-) -> Iterator[FloatArray]:
-    """Yield the transform's output for a signal that arrives in blocks.
+class Windowed:
+    """A transform of a signal that arrives in blocks, float32 [channel, …, column]."""
 
-    Args:
-        transform: Maps float32 [..., frames * n_in] to [..., frames * n_out] for any whole number
-            of frames.
-        blocks: Pieces of the input, float32 [..., columns], together a whole number of frames.
-        plan: Sizes of core and context.
+    def __init__(self, transform: Callable[[FloatArray], FloatArray], plan: WindowPlan) -> None:
+        """Start a signal.
 
-    Yields:
-        float32 [..., core_frames * n_out], the last one of any length.
-    """
-    buffer: FloatArray | None = None
-    left = 0  # frames of context at the start of the buffer
-    need = (plan.core_frames + plan.context_frames) * plan.n_in
-    for block in blocks:
-        buffer = block if buffer is None else np.concatenate([buffer, block], axis=-1)
-        while buffer.shape[-1] >= left * plan.n_in + need:
-            window = buffer[..., : left * plan.n_in + need]
-            out = transform(window)
-            yield out[..., left * plan.n_out : (left + plan.core_frames) * plan.n_out]
-            drop = max(0, left + plan.core_frames - plan.context_frames)
-            buffer = buffer[..., drop * plan.n_in :]
-            left = left + plan.core_frames - drop
-    if buffer is not None and buffer.shape[-1] > left * plan.n_in:
-        yield transform(buffer)[..., left * plan.n_out :]
+        Args:
+            transform: Maps frames * n_in columns to frames * n_out, for any whole number of frames.
+            plan: Sizes of core and context.
+        """
+        self._transform, self._plan = transform, plan
+        self._held: FloatArray | None = None
+        self._n_left = 0  # frames of context at the start of what is held
+
+    def push(self, block: FloatArray) -> FloatArray | None:
+        """Take a block of any length; return the output that is done, None where there is none."""
+        held, plan = self._held, self._plan
+        held = block if held is None else np.concatenate([held, block], axis=-1)
+        done = []
+        while held.shape[-1] >= (n_window := self._n_window_frames()) * plan.n_in:
+            out = self._transform(held[..., : n_window * plan.n_in])
+            end = self._n_left + plan.core_frames
+            done.append(out[..., self._n_left * plan.n_out : end * plan.n_out])
+            n_dropped = max(0, end - plan.context_frames)
+            held = held[..., n_dropped * plan.n_in :]
+            self._n_left = end - n_dropped
+        self._held = held
+        return np.concatenate(done, axis=-1) if done else None
+
+    def drop_last(self, n_columns: int) -> None:
+        """Forget the last columns, at most a frame of them, before `finish`."""
+        if self._held is not None:
+            self._held = self._held[..., : self._held.shape[-1] - n_columns]
+
+    def finish(self) -> FloatArray | None:
+        """Return the rest of the output; all blocks together must be a whole number of frames."""
+        held, plan = self._held, self._plan
+        if held is None or held.shape[-1] <= self._n_left * plan.n_in:
+            return None
+        return self._transform(held)[..., self._n_left * plan.n_out :]
+
+    def _n_window_frames(self) -> int:
+        """Return the frames that the next window needs."""
+        return self._n_left + self._plan.core_frames + self._plan.context_frames

@@ -26,7 +26,7 @@ from hzc.coding.entropy import MAX_VALUE, MIN_VALUE, IntArray, PayloadDecoder
 from hzc.coding.prior import MEAN_FRACTIONS, TABLE_SUM, Prior
 from hzc.container import MAX_STEP_INDEX, MAX_SYMBOL_BYTES
 from hzc.errors import CorruptError, HzcError, UnknownModelError
-from hzc.model.config import CONFIGS
+from hzc.model.config import ModelConfig
 from hzc.model.file import Model, open_for_id, save_model
 
 MODEL_ID = 240
@@ -125,9 +125,10 @@ def model() -> Model:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "small.safetensors"
         metadata = {"model_id": MODEL_ID, "name": "small", "default_step_index": 0}
-        save_model(path, metadata, CONFIGS["tiny"], small_prior(), {})
+        sizes = ModelConfig("small", (8,) * 4, (1,) * 4, (8,) * 4, (1,) * 4)
+        save_model(path, metadata, sizes, small_prior(), {})
         file = open_for_id(MODEL_ID, path)
-        assert file.prior.n_latent == CONFIGS["tiny"].n_latent
+        assert file.prior.n_latent == sizes.n_latent
     return file
 
 

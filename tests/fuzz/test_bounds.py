@@ -7,7 +7,6 @@ import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 
-import fuzz_symbols
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +15,6 @@ from sealing import resealed
 from hzc import container
 from hzc.container import CHUNK_FRAMES, MAX_FRAMES, Chunk, Header
 from hzc.container.fields import varint
-from hzc.decoder import Decoder
 from hzc.errors import FormatError
 
 N_BYTES = 1_000
@@ -133,26 +131,6 @@ def test_frames_of_a_file_are_bounded_by_its_bytes(name):
     parsed = container.unpack(data)
     n_frames = sum(chunk.n_frames * len(chunk.payloads) for chunk in parsed.chunks)
     assert n_frames <= MAX_FRAMES_PER_BYTE * len(data)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "silence of sixteen channels",
-        pytest.param("silence", marks=pytest.mark.slow),
-        pytest.param("streamed silence", marks=pytest.mark.slow),
-    ],
-)
-def test_symbols_of_much_silence_come_piece_by_piece(name):
-    file = fuzz_symbols.model()
-    parsed = container.unpack(resealed(LEGAL[name], fuzz_symbols.bytes_of(file)))
-    decoder = Decoder(file, "cpu")
-
-    def decode() -> int:
-        pieces = decoder.symbols(parsed.header, parsed.chunks)
-        return sum(symbols.shape[0] * symbols.shape[2] for symbols in pieces)
-
-    assert peak_bytes(decode) <= MAX_PEAK_BYTES
 
 
 def test_hostile_files_are_refused():
