@@ -37,12 +37,15 @@ def __getattr__(name: str) -> object:
     return getattr(import_module("hzc.options" if name.endswith("Options") else "hzc.jobs"), name)
 
 
-def load(model: str | PathLike[str] | None = None, device: str = "cpu") -> Codec:
+def load(
+    model: str | PathLike[str] | None = None, device: str = "cpu", backend: str | None = None
+) -> Codec:
     """Return the codec of a model.
 
     Args:
         model: Registered name, path of a .safetensors file, or None for the default model.
-        device: Torch device, "cpu" or "cuda".
+        device: "cpu" or "cuda".
+        backend: "onnx" or "torch"; None for ONNX Runtime on the processor where it is installed.
 
     Raises:
         UnknownModelError: no such name.
@@ -51,4 +54,4 @@ def load(model: str | PathLike[str] | None = None, device: str = "cpu") -> Codec
     # Torch takes a second or two to import; `import hzc` and the command line's help do not wait.
     from hzc.codec import Codec
 
-    return Codec.load(model, device)
+    return Codec.load(model, device, backend)

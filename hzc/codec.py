@@ -28,50 +28,61 @@ class Codec:
     The networks are loaded when they are first needed.
     """
 
-    def __init__(self, model: Model, device: str = "cpu") -> None:
+    def __init__(self, model: Model, device: str = "cpu", backend: str | None = None) -> None:
         """Use an opened weight file; see `load` for the usual way."""
-        self.model, self.device = model, device
+        self.model, self.device, self.backend = model, device, backend
 
     @classmethod
-    def load(cls, model: str | PathLike[str] | None = None, device: str = "cpu") -> Codec:
+    def load(
+        cls,
+        model: str | PathLike[str] | None = None,
+        device: str = "cpu",
+        backend: str | None = None,
+    ) -> Codec:
         """Return the codec of a registered model, or of a weight file.
 
         Args:
             model: Name, path of a .safetensors file, or None for the default model.
-            device: Torch device, "cpu" or "cuda".
+            device: "cpu" or "cuda".
+            backend: "onnx" or "torch"; None chooses, see `hzc.model.backend.open_backend`.
 
         Raises:
             UnknownModelError: no such name.
             WeightsError: the weights are missing or damaged.
         """
-        return cls(open_model(model), device)
+        return cls(open_model(model), device, backend)
 
     @classmethod
     def for_model_id(
-        cls, model_id: int, model: str | PathLike[str] | None = None, device: str = "cpu"
+        cls,
+        model_id: int,
+        model: str | PathLike[str] | None = None,
+        device: str = "cpu",
+        backend: str | None = None,
     ) -> Codec:
         """Return the codec that a file was made with.
 
         Args:
             model_id: The id in the file's header.
             model: Name or weight file that the user gives for it, or None to look the id up.
-            device: Torch device.
+            device: As `load`.
+            backend: As `load`.
 
         Raises:
             UnknownModelError: the id is not registered, or `model` has another one.
             WeightsError: the weights are missing or damaged.
         """
-        return cls(open_for_id(model_id, model), device)
+        return cls(open_for_id(model_id, model), device, backend)
 
     @cached_property
     def encoder(self) -> Encoder:
         """The encoding half, for sources and streams."""
-        return Encoder(self.model, self.device)
+        return Encoder(self.model, self.device, self.backend)
 
     @cached_property
     def decoder(self) -> Decoder:
         """The decoding half, for streams and for what is left of damaged files."""
-        return Decoder(self.model, self.device)
+        return Decoder(self.model, self.device, self.backend)
 
     def check(self, header: Header) -> None:
         """Raise unless this codec can decode what the header describes.

@@ -71,13 +71,13 @@ class Encoded:
 class Encoder:
     """The encoding half of a codec; see `Codec` for the meaning of what it returns."""
 
-    def __init__(self, model: Model, device: str) -> None:
+    def __init__(self, model: Model, device: str, backend: str | None = None) -> None:
         """Use an opened weight file; the network is loaded when it is first needed."""
-        self.model, self.device = model, device
+        self.model, self.device, self.backend = model, device, backend
 
     @cached_property
     def _networks(self) -> Networks:
-        return Networks(self.model, self.device)
+        return Networks(self.model, self.device, self.backend)
 
     def encode(
         self,

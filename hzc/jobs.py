@@ -76,8 +76,8 @@ class Models:
         """Return the codec that `options` name."""
         from hzc.codec import Codec
 
-        key = (options.model, options.device)
-        return self._once(key, lambda: Codec.load(options.model, options.device))
+        key = (options.model, options.device, options.backend)
+        return self._once(key, lambda: Codec.load(*key))
 
     def to_decode(self, header: Header, options: Options) -> Codec:
         """Return the codec that a file needs.
@@ -87,10 +87,8 @@ class Models:
         """
         from hzc.codec import Codec
 
-        key = (options.model, options.device, header.model_id)
-        codec = self._once(
-            key, lambda: Codec.for_model_id(header.model_id, options.model, options.device)
-        )
+        key = (header.model_id, options.model, options.device, options.backend)
+        codec = self._once(key, lambda: Codec.for_model_id(*key))
         codec.check(header)
         return codec
 

@@ -23,7 +23,9 @@ class Options:
     model: str | None = None
     """Registered name or path of a .safetensors file; None for the default, or the file's own."""
     device: str = "cpu"
-    """Torch device, "cpu" or "cuda"."""
+    """"cpu" or "cuda"."""
+    backend: str | None = None
+    """"onnx" or "torch"; None for ONNX Runtime on the processor where it is installed."""
     force: bool = False
     """Replace a target that exists."""
     skip_existing: bool = False

@@ -31,7 +31,7 @@ RUNGS = {
 @report_options
 def command(
     inputs: tuple[str, ...], ladder: bool, recursive: bool, n_workers: int, model: str | None,
-    device: str, n_threads: int | None, quiet: bool, as_json: bool,
+    device: str, backend: str | None, n_threads: int | None, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Print what files really cost: file bytes, header included, per second of audio.
 
@@ -46,7 +46,7 @@ def command(
     the .hzc files only.
     """  # noqa: D301 - click looks for the backspace itself
     found, unreadable = expand(inputs, (".hzc",), is_recursive=recursive)
-    options = Options(model=model, device=device)
+    options = Options(model=model, device=device, backend=backend)
     rates: list[Rate] = []
 
     def show(rated: Rated, report: Report) -> None:

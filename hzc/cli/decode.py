@@ -39,7 +39,8 @@ def command(
     names: tuple[str, ...], output: str | None, output_dir: str | None, recursive: bool,
     n_workers: int, force: bool, skip_existing: bool, fail_fast: bool, dry_run: bool,
     preserve: bool, sample_rate: int, start: float, duration: float | None, salvage: bool,
-    model: str | None, device: str, n_threads: int | None, quiet: bool, as_json: bool,
+    model: str | None, device: str, backend: str | None, n_threads: int | None, quiet: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Decode .hzc files to audio.
 
@@ -57,7 +58,8 @@ def command(
     its format (.wav, .flac, .ogg, .opus, .mp3, .aiff and others); standard output gets WAV.
     """  # noqa: D301 - click looks for the backspace itself
     options = DecodeOptions(
-        model=model, device=device, force=force, skip_existing=skip_existing, preserve=preserve,
+        model=model, device=device, backend=backend, force=force, skip_existing=skip_existing,
+        preserve=preserve,
         sample_rate_hz=sample_rate or None, start_s=start, duration_s=duration, salvage=salvage,
     )  # fmt: skip
     chosen = split_names(

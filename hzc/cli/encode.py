@@ -47,7 +47,7 @@ def command(
     n_workers: int, force: bool, skip_existing: bool, fail_fast: bool, dry_run: bool,
     preserve: bool, channels: str, channel: int | None, step_index: int | None, strict: bool,
     verify: bool, raw: bool, sample_rate: int | None, raw_channels: int, model: str | None,
-    device: str, n_threads: int | None, quiet: bool, as_json: bool,
+    device: str, backend: str | None, n_threads: int | None, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Encode audio to .hzc files.
 
@@ -73,7 +73,8 @@ def command(
     if channel is not None and channels == "keep":
         raise click.UsageError("--channel and --channels keep contradict each other")
     options = EncodeOptions(
-        model=model, device=device, force=force, skip_existing=skip_existing, preserve=preserve,
+        model=model, device=device, backend=backend, force=force, skip_existing=skip_existing,
+        preserve=preserve,
         channels=channel or channels, step_index=step_index, strict=strict, verify=verify,
         raw=RawLayout(sample_rate, raw_channels) if sample_rate else None,
     )  # fmt: skip

@@ -126,6 +126,11 @@ def model_options(function: F) -> F:
             "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", envvar="HZC_DEVICE",
             show_envvar=True, show_default=True, help="Where to compute.",
         ),
+        click.option(
+            "--backend", type=click.Choice(["onnx", "torch"]), envvar="HZC_BACKEND",
+            show_envvar=True,
+            help="What runs the networks.  [default: onnx on the CPU, where it is installed]",
+        ),
         threads_option,
     )(function)  # fmt: skip
 

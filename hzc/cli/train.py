@@ -115,3 +115,20 @@ def export(
     recordings = find_audio([measure_on])
     spec = write(load_config(config), _run_dir(config, run_dir), target, recordings)
     click.echo(f"{spec.name}: {spec.measured_kbps:.3f} kbps, sha256 {spec.sha256}", err=True)
+    for graph in _graphs(Path(folder) / f"{name}.safetensors"):
+        click.echo(str(graph), err=True)
+
+
+@command.command("graphs")
+@click.argument("weights", type=click.Path(exists=True, dir_okay=False))
+def graphs(weights: str) -> None:
+    """Write the ONNX graphs of a weight file, next to it; `export` does this too."""
+    for graph in _graphs(Path(weights)):
+        click.echo(str(graph), err=True)
+
+
+def _graphs(weights: Path) -> tuple[Path, Path]:
+    from hzc.model.file import open_model
+    from hzc.train.graphs import write_graphs
+
+    return write_graphs(open_model(weights))

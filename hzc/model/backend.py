@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
 
 from hzc.blocks import FloatArray
-from hzc.errors import LatentError
+from hzc.errors import ArgumentError, LatentError, ModelError
 from hzc.model import dsp
 from hzc.model.dsp import Spectra
 from hzc.model.file import Model
@@ -37,13 +38,34 @@ class Backend(Protocol):
         """
 
 
-def open_backend(model: Model, device: str = "cpu") -> Backend:
+def open_backend(model: Model, device: str = "cpu", backend: str | None = None) -> Backend:
     """Return what runs the networks of a model.
 
     Args:
         model: An open weight file; its arrays are read when they are first needed.
-        device: Torch device, "cpu" or "cuda".
+        device: "cpu" or "cuda".
+        backend: "onnx" or "torch"; None for ONNX Runtime on the processor where it is installed and
+            the model has graphs for it, else torch.
+
+    Raises:
+        ArgumentError: there is no such device, or ONNX Runtime is to run on another than the "cpu".
+        ModelError: neither ONNX Runtime nor torch is installed, or not the one asked for.
     """
+    if backend == "onnx" and device != "cpu":
+        raise ArgumentError("the back end onnx runs on the processor only", hint="use torch")
+    has_onnx = find_spec("onnxruntime") is not None
+    has_graphs = model.path.with_suffix(".synthesis.onnx").exists()
+    if backend == "onnx" or (backend is None and device == "cpu" and has_onnx and has_graphs):
+        if not has_onnx:
+            raise ModelError("onnxruntime is not installed", hint="pip install onnxruntime")
+        from hzc.model.onnx_backend import OnnxBackend
+
+        return OnnxBackend(model)
+    if find_spec("torch") is None:
+        raise ModelError(
+            "neither onnxruntime nor torch can run this model here",
+            hint="pip install onnxruntime, or torch for models without ONNX graphs",
+        )
     from hzc.model.torch_backend import TorchBackend
 
     return TorchBackend(model, device)
@@ -52,10 +74,10 @@ def open_backend(model: Model, device: str = "cpu") -> Backend:
 class Networks:
     """The transforms of a model: g_a from samples to latent, g_s back."""
 
-    def __init__(self, model: Model, device: str) -> None:
+    def __init__(self, model: Model, device: str, backend: str | None = None) -> None:
         """Open the back end of a model."""
         self.config = model.config
-        self._backend = open_backend(model, device)
+        self._backend = open_backend(model, device, backend)
 
     def latent(self, x: FloatArray) -> FloatArray:
         """Return the latent of samples at the model's rate.

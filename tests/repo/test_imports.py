@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTOR = next((ROOT / "formats" / "vectors" / "valid").glob("*.hzc"))
+SAMPLE = str(ROOT / "demo" / "samples" / "p225_003.flac")
 BROKEN = next((ROOT / "formats" / "vectors" / "faulty").glob("*.hzc"))
 
 
@@ -25,6 +26,8 @@ def test_imports_point_one_way():
         ["--help"], ["--version"], ["encode", "--help"], ["models"], ["info", str(VECTOR)],
         ["bitrate", str(VECTOR)], ["check", str(VECTOR)], ["cut", str(VECTOR), "{tmp}/cut.hzc"],
         ["decode", str(BROKEN), "{tmp}/no.wav"], ["encode", str(BROKEN), "{tmp}/no.hzc"],
+        ["encode", SAMPLE, "{tmp}/yes.hzc"], ["decode", str(VECTOR), "{tmp}/yes.wav"],
+        ["bitrate", "--ladder", SAMPLE],
     ],
     ids=lambda arguments: " ".join(arguments[:1]),
 )  # fmt: skip

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sizes import TINY
 from torch import nn
 
-from hzc.errors import ArgumentError, LatentError, WeightsError
+from hzc.errors import ArgumentError, LatentError, ModelError, WeightsError
 from hzc.model import dsp, layers
 from hzc.model.backend import Networks, open_backend
 from hzc.model.config import ModelConfig
@@ -282,3 +282,62 @@ def test_windowed_networks_equal_the_whole(small, part, n_frames):
     x = make(n_frames)
     _, pieces = run(transform, x, plan, [3 * plan.n_in + 1, 0])
     assert_near(np.concatenate(pieces, axis=-1), transform(x))
+
+
+# --- ONNX Runtime ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def with_graphs(tmp_path_factory, static_prior, write_tiny_model):
+    """A tiny model with ONNX graphs."""
+    from hzc.train.graphs import write_graphs
+
+    path = write_tiny_model(tmp_path_factory.mktemp("onnx") / "tiny.safetensors", static_prior)
+    write_graphs(open_model(path))
+    return open_model(path)
+
+
+@pytest.mark.parametrize(("n_channels", "n_frames"), [(1, 1), (2, 7), (1, 90)])
+def test_onnx_gives_what_torch_gives(with_graphs, n_channels, n_frames):
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 0.1, (n_channels, n_frames * 2_000)).astype(np.float32)
+    y_hat = rng.normal(0, 1, (n_channels, 32, n_frames)).astype(np.float32)
+    onnx, torch_ = (Networks(with_graphs, "cpu", backend) for backend in ("onnx", "torch"))
+    assert np.abs(onnx.latent(x) - torch_.latent(x)).max() < 1e-4
+    assert np.abs(onnx.waveform(y_hat, 0) - torch_.waveform(y_hat, 0)).max() < 1e-4
+
+
+def test_onnx_is_the_default_where_there_are_graphs(with_graphs, tiny_model, monkeypatch):
+    from hzc.model import backend
+    from hzc.model.onnx_backend import OnnxBackend
+    from hzc.model.torch_backend import TorchBackend
+
+    assert isinstance(backend.open_backend(with_graphs), OnnxBackend)
+    assert isinstance(backend.open_backend(open_model(tiny_model)), TorchBackend)
+    with pytest.raises(ArgumentError, match="processor only"):
+        backend.open_backend(with_graphs, "cuda", "onnx")
+    monkeypatch.setattr(backend, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match="neither onnxruntime nor torch"):
+        backend.open_backend(with_graphs)
+
+
+def test_onnx_works_in_a_forked_child(with_graphs):
+    import multiprocessing
+
+    networks = Networks(with_graphs, "cpu", "onnx")
+    x = np.zeros((1, 4_000), dtype=np.float32)
+    expected = networks.latent(x)
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    worker = context.Process(target=lambda: queue.put(networks.latent(x)))
+    worker.start()
+    assert np.allclose(queue.get(timeout=60), expected, atol=1e-5)
+    worker.join(60)
+
+
+def test_graphs_of_another_model_raise_weights_error(with_graphs, tmp_path, static_prior,
+                                                     write_tiny_model):  # fmt: skip
+    path = write_tiny_model(tmp_path / "odd.safetensors", static_prior)
+    (tmp_path / "odd.synthesis.onnx").write_bytes(b"no graph")
+    with pytest.raises(WeightsError, match="do not fit the graph"):
+        Networks(open_model(path), "cpu", "onnx").waveform(np.zeros((1, 32, 1), np.float32), 0)
