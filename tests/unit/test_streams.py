@@ -121,7 +121,7 @@ def test_a_stream_has_the_level_of_the_recording_in_every_part(shipped, speech, 
         assert level_db(found[part]) == pytest.approx(level_db(by_name[part]), abs=1.5), start
     for border in (10 * RATE_HZ, 20 * RATE_HZ):
         step = np.abs(np.diff(found[border - 3 : border + 3])).max()
-        assert step < 0.05
+        assert step < 0.02
 
 
 def test_gain_is_kept_through_silence_and_limited_for_noise(tiny_codec, sound):
