@@ -34,7 +34,7 @@ from hzc.blocks import (
 )
 from hzc.coding import quantize
 from hzc.coding.entropy import IntArray
-from hzc.container import CHUNK_FRAMES, FRAME_RATE_HZ, Chunk, Header
+from hzc.container import CHUNK_FRAMES, FRAME_RATE_HZ, AnyHeader, Chunk, Header, StreamHeader
 from hzc.errors import DesyncError, UnsupportedAudioError
 from hzc.model.file import Model
 from hzc.model.load import load_analysis, run
@@ -196,14 +196,12 @@ class Encoder:
         gain_half_db = gain_for(found.level_db, MAX_GAIN_HALF_DB)
         return np.concatenate(list(self._latents(source, header, gain_half_db)), axis=-1)
 
-    def _header(self, source: Source, step_index: int | None) -> Header:
+    def _header(self, source: Source, step_index: int | None) -> StreamHeader:
         """Return the header of a streamed file: without a length."""
-        return Header(
+        return StreamHeader(
             model_id=self.model.model_id,
             fingerprint=self.model.prior.fingerprint,
             n_latent=self.model.config.n_latent,
-            n_frames=None,
-            n_samples=None,
             sample_rate_hz=source.sample_rate_hz,
             n_channels=source.n_channels,
             step_index=self.model.default_step_index if step_index is None else step_index,
@@ -211,8 +209,6 @@ class Encoder:
 
     def _latents(self, source: Source, header: Header, gain_half_db: int) -> Blocks:
         """Yield the latent of a source of known length, float32 [channel, D, frames]."""
-        assert header.n_frames is not None
-        assert header.n_samples is not None
         n_frames = header.n_frames
         gain = linear_gain(gain_half_db)
         # A file that is still being written may have grown since it was surveyed.
@@ -244,7 +240,7 @@ class Encoder:
         return run_windowed(lambda x: run(self._analysis, x, self.device), blocks, plan)
 
     def _coded(
-        self, latents: Blocks, header: Header, *, verify: bool, progress: Progress
+        self, latents: Blocks, header: AnyHeader, *, verify: bool, progress: Progress
     ) -> Iterator[_Coded]:
         """Yield the chunks of a latent."""
         step = quantize.steps(self.model.base_step, header.step_index)
@@ -362,15 +358,14 @@ def _conformed(source: Source, keep_channels: bool) -> Source:
     return source if keep_channels else sources.mixed(source)
 
 
-def _with_length(header: Header, n_samples: int) -> Header:
+def _with_length(header: StreamHeader, n_samples: int) -> Header:
     n_frames = container.n_frames_for(n_samples, header.sample_rate_hz)
     if n_frames > container.MAX_FRAMES:
         raise UnsupportedAudioError(f"{n_samples} samples are more than a file can hold")
-    return replace(header, n_frames=n_frames, n_samples=n_samples)
+    return Header(n_frames=n_frames, n_samples=n_samples, **vars(header))
 
 
 def _rate_of(data: bytes) -> Rate:
     parsed = container.unpack(data)
     duration_s = parsed.header.duration_s
-    assert duration_s is not None
     return Rate(len(data), duration_s, parsed.payload_bytes)

@@ -50,9 +50,10 @@ def command(
 
     def work(job: Job, report: Report) -> None:
         parsed = container.unpack(files.read_bytes(job.source))
-        data, from_s, until_s = container.cut(parsed, start, end)
+        part, from_s, until_s = container.cut(parsed, start, end)
+        data = part.packed()
         files.write_bytes(job.target, data, force=force)
-        measured = bitrate.measure(container.unpack(data), len(data))
+        measured = bitrate.measure(part, len(data))
         report.done(
             f"{job.target}  {from_s:.2f} s to {until_s:.2f} s  {measured.line()}",
             {"source": job.source, "path": job.target, "start_s": from_s, "end_s": until_s,

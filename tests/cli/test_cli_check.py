@@ -100,14 +100,6 @@ def test_check_when_cut_off_then_tells_what_is_missing(cli: Cli, long: bytes) ->
     assert "the end is missing, and how long it was is not known" in result.stderr
 
 
-def test_check_when_the_header_is_damaged_then_says_that_it_can_be_repaired(
-    cli: Cli, long: bytes
-) -> None:
-    (cli.folder / "bad.hzc").write_bytes(long[:8] + bytes([long[8] ^ 4]) + long[9:])
-    result = cli.refuse(4, "header checksum does not match", "check", "bad.hzc")
-    assert "; a damaged byte of the header was repaired" in result.stderr
-
-
 def test_check_when_bytes_follow_the_end_then_nothing_is_lost(cli: Cli, long: bytes) -> None:
     (cli.folder / "long.hzc").write_bytes(long + bytes(512))
     result = cli.refuse(4, "there are bytes after the end", "check", "long.hzc")

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -273,7 +272,7 @@ def noise(n_samples: int) -> bytes:
 
 def silent_stream(coded: bytes, n_chunks: int) -> list[bytes]:
     """Return the parts of a streamed file: header, full chunks of empty payloads, end."""
-    header = replace(container.unpack(coded).header, n_frames=None, n_samples=None)
+    header = container.unpack(coded).header.without_length()
     head, chunk = container.pack_header(header), Chunk(CHUNK_FRAMES, (b"",))
     body = [container.pack_chunk(header, head, index, chunk) for index in range(n_chunks)]
     n_frames, n_samples = n_chunks * CHUNK_FRAMES, n_chunks * CHUNK_SAMPLES

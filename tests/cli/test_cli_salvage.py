@@ -108,18 +108,9 @@ def test_salvage_when_the_end_of_a_stream_is_missing_then_what_there_is_and_exit
     assert soundfile.info("cut.wav").frames == 320_000
 
 
-def test_salvage_when_the_header_is_damaged_then_all_is_heard_and_exit_8(
-    cli: Cli, long: Broken, whole: np.ndarray
-) -> None:
-    for at in range(len(long.head)):
-        data = long.data[:at] + bytes([long.data[at] ^ 1]) + long.data[at + 1 :]
-        (cli.folder / "bad.hzc").write_bytes(data)
-        if at == 8:
-            result = cli("decode", "--salvage", "-q", "bad.hzc", code=8)
-            assert "bad.hzc: a damaged byte of the header was repaired" in result.stderr
-            assert np.array_equal(soundfile.read("bad.wav", dtype="float32")[0], whole)
-        else:
-            assert "was repaired" in cli("check", "bad.hzc", code=4).stderr
+def test_salvage_when_the_header_is_damaged_then_exit_4(cli: Cli, long: Broken) -> None:
+    (cli.folder / "bad.hzc").write_bytes(long.data[:8] + b"\7" + long.data[9:])
+    cli.refuse(4, "header checksum does not match", "decode", "--salvage", "bad.hzc")
 
 
 def test_salvage_when_nothing_is_damaged_then_the_usual_bytes_and_exit_0(

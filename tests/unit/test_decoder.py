@@ -49,7 +49,7 @@ def decoded(codec: Codec, data: bytes, rate_hz: int = 16_000, pace: Pace = WHOLE
 
 def streamed(header: Header, chunks: Sequence[Chunk]) -> bytes:
     """Return the chunks as a file whose header tells no length."""
-    unknown = dataclasses.replace(header, n_frames=None, n_samples=None)
+    unknown = header.without_length()
     head = container.pack_header(unknown)
     body = [container.pack_chunk(unknown, head, i, chunk) for i, chunk in enumerate(chunks)]
     end = container.pack_end(unknown, head, len(chunks), header.n_frames, header.n_samples)
