@@ -63,9 +63,7 @@ class Rate:
 
 def measure(parsed: Container, n_bytes: int) -> Rate:
     """Return the rate of a parsed file of n_bytes."""
-    duration_s = parsed.header.duration_s
-    assert duration_s is not None
-    return Rate(n_bytes, duration_s, parsed.payload_bytes)
+    return Rate(n_bytes, parsed.header.duration_s, parsed.payload_bytes)
 
 
 def total(rates: list[Rate]) -> Rate:
@@ -92,8 +90,6 @@ def ladder(
         Rung name to bit/s, from the top: nominal, kl, ideal, payload, file.
     """
     header = parsed.header
-    assert header.n_frames is not None
-    assert header.duration_s is not None
     nominal = header.n_frames * header.n_channels * header.n_latent * FLOAT_BITS
     bits = {"nominal": float(nominal)}
     if kl_bits is not None:

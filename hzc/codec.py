@@ -15,7 +15,7 @@ from hzc import container
 from hzc.audio import sources
 from hzc.blocks import FloatArray, joined
 from hzc.coding.entropy import IntArray
-from hzc.container import Header
+from hzc.container import AnyHeader
 from hzc.decoder import Decoder, Span
 from hzc.encoder import Encoder
 from hzc.errors import ArgumentError, UnknownModelError
@@ -84,7 +84,7 @@ class Codec:
         """The decoding half, for streams and for what is left of damaged files."""
         return Decoder(self.model, self.device, self.backend)
 
-    def check(self, header: Header) -> None:
+    def check(self, header: AnyHeader) -> None:
         """Raise unless this codec can decode what the header describes.
 
         Raises:

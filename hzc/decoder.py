@@ -24,6 +24,7 @@ from hzc.coding.entropy import IntArray
 from hzc.container import (
     CHUNK_FRAMES,
     FRAME_RATE_HZ,
+    AnyHeader,
     Chunk,
     Container,
     Gap,
@@ -136,7 +137,7 @@ class Decoder:
         parts = [self._symbols(file.header, file.chunks[i : i + n_at_once]) for i in starts]
         return np.concatenate([chunk for part in parts for chunk in part], axis=-1)
 
-    def _symbols(self, header: Header, chunks: Iterable[Chunk]) -> list[IntArray]:
+    def _symbols(self, header: AnyHeader, chunks: Iterable[Chunk]) -> list[IntArray]:
         """Return the symbols of every chunk, int32 [channel, D, frames], decoded side by side."""
         payloads = [payload for chunk in chunks for payload in chunk.payloads]
         lengths = [chunk.n_frames for chunk in chunks for _ in chunk.payloads]
@@ -180,7 +181,7 @@ class _Output:
     """Symbols of chunks go in, in order; the samples of a span come out."""
 
     def __init__(
-        self, decoder: Decoder, header: Header, sample_rate_hz: int, span: Span, core_frames: int
+        self, decoder: Decoder, header: AnyHeader, sample_rate_hz: int, span: Span, core_frames: int
     ) -> None:
         config, step_index = decoder.model.config, header.step_index
         self._transform = partial(decoder._networks.waveform, step_index=step_index)
@@ -227,7 +228,7 @@ class _Output:
         for _ in range(piece.n_frames):
             yield from self._resampled(np.zeros((len(self._held), self._hop), dtype=np.float32))
 
-    def finish(self, header: Header) -> Blocks:
+    def finish(self, header: AnyHeader) -> Blocks:
         """Yield the rest, given the complete header.
 
         Raises:
@@ -324,7 +325,7 @@ def _frames_around(span: Span, context_frames: int) -> tuple[int, int | None]:
     return first // FRAME_RATE_HZ * FRAME_RATE_HZ, last
 
 
-def n_samples_in(header: Header, sample_rate_hz: int, span: Span = EVERYTHING) -> int | None:
+def n_samples_in(header: AnyHeader, sample_rate_hz: int, span: Span = EVERYTHING) -> int | None:
     """Return how many samples a span of a file has, or None where the file's end is not known.
 
     The whole of a file has exactly the original's number at the original's rate.
@@ -344,7 +345,7 @@ def n_samples_in(header: Header, sample_rate_hz: int, span: Span = EVERYTHING) -
     return last - start
 
 
-def n_samples_at(header: Header, sample_rate_hz: int) -> int | None:
+def n_samples_at(header: AnyHeader, sample_rate_hz: int) -> int | None:
     """Return how many samples a file has at a rate, None where the file's end is not known."""
     if header.n_samples is None:
         return None

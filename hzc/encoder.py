@@ -24,7 +24,7 @@ from hzc.bitrate import Rate
 from hzc.blocks import Blocks, FloatArray
 from hzc.coding import quantize
 from hzc.coding.entropy import IntArray
-from hzc.container import CHUNK_FRAMES, Chunk, Header
+from hzc.container import CHUNK_FRAMES, Chunk, Header, StreamHeader
 from hzc.errors import DesyncError, UnsupportedAudioError
 from hzc.model import kl
 from hzc.model.backend import Networks
@@ -156,10 +156,10 @@ class Encoder:
             DesyncError: verification failed.
         """
         n_channels, _, n_frames = latents.y.shape
-        header = replace(
-            self._header(latents.sample_rate_hz, n_channels, step_index),
+        header = Header(
             n_frames=n_frames,
             n_samples=latents.n_samples,
+            **vars(self._header(latents.sample_rate_hz, n_channels, step_index)),
         )
         step = quantize.steps(self.model.base_step, header.step_index)
         chunks, kl_bits = [], 0.0
@@ -222,14 +222,12 @@ class Encoder:
         write(stream.finish())
         return stream.rate
 
-    def _header(self, sample_rate_hz: int, n_channels: int, step_index: int | None) -> Header:
+    def _header(self, sample_rate_hz: int, n_channels: int, step_index: int | None) -> StreamHeader:
         """Return the header of a stream: without a length."""
-        return Header(
+        return StreamHeader(
             model_id=self.model.model_id,
             fingerprint=self.model.prior.fingerprint,
             n_latent=self.model.config.n_latent,
-            n_frames=None,
-            n_samples=None,
             sample_rate_hz=sample_rate_hz,
             n_channels=n_channels,
             step_index=self.model.default_step_index if step_index is None else step_index,
@@ -256,7 +254,7 @@ class Encoder:
 class EncoderStream:
     """A file in the making: blocks of samples go in, bytes come out."""
 
-    def __init__(self, encoder: Encoder, header: Header, verify: bool) -> None:
+    def __init__(self, encoder: Encoder, header: StreamHeader, verify: bool) -> None:
         """Start a file of unknown length."""
         self._encoder, self._header, self._verify = encoder, header, verify
         model_rate_hz = encoder.model.config.sample_rate_hz

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from hzc import container, files
 from hzc.bitrate import Rate
-from hzc.container import Container, Header, Reader, Salvaged
+from hzc.container import AnyHeader, Container, Reader, Salvaged
 from hzc.errors import HzcError, LossError, OutputExistsError
 from hzc.files import InputStream
 from hzc.options import DecodeOptions, EncodeOptions, Options
@@ -79,7 +79,7 @@ class Models:
         key = (options.model, options.device, options.backend)
         return self._once(key, lambda: Codec.load(*key))
 
-    def to_decode(self, header: Header, options: Options) -> Codec:
+    def to_decode(self, header: AnyHeader, options: Options) -> Codec:
         """Return the codec that a file needs.
 
         Raises:
@@ -272,7 +272,9 @@ class DecodeJob(_FileJob):
     def _file(self) -> Iterator[Container | Salvaged | Reader]:
         """Give the source: read once and verified, or live if it is a pipe."""
         if self.options.salvage:
-            yield container.salvage(files.read_hzc(self.source))
+            # Silence longer than the bytes can hold is written only if somebody asks for so much.
+            is_limited = self.options.duration_s is None
+            yield container.salvage(files.read_hzc(self.source), is_limited=is_limited)
         elif files.is_regular(self.source):
             yield container.unpack(files.read_hzc(self.source))
         else:

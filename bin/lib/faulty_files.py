@@ -71,7 +71,7 @@ class Maker:
         return self.prior.encode(symbols, 0)
 
     def record(self, n_frames: int | None = None, seed: int = 0, gain: int = 0) -> RawRecord:
-        """Return a record of one frame, or of so many in a streamed file."""
+        """Return a record of one frame, or of `n_frames` in a streamed file."""
         return RawRecord(self.payload(n_frames or 1, seed), n_frames, gain)
 
     def one(self, **changes: object) -> bytes:

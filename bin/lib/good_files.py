@@ -1,4 +1,4 @@
-"""Sound files: what the encoder makes of ordinary audio, and what is odd but legal."""
+"""Valid files: what the encoder makes of ordinary audio, and what is odd but legal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hzc.audio import sources
 from hzc.codec import Codec
 from hzc.coding import quantize
 from hzc.coding.entropy import MAX_VALUE, MIN_VALUE, IntArray
-from hzc.container import Chunk, Header
+from hzc.container import Chunk, Container, Header
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "demo" / "samples"
@@ -157,7 +157,8 @@ def streamed(codec: Codec, samples: np.ndarray) -> bytes:
 def joined(codec: Codec, clip: np.ndarray) -> bytes:
     """Return three recordings of different level, the middle one of four frames, in one file."""
     parts = [clip[:16_000], 0.1 * clip[16_000:24_000], 0.5 * clip[24_000:40_500]]
-    return container.joined([container.unpack(codec.encode(part, RATE_HZ)) for part in parts])
+    files = [container.unpack(codec.encode(part, RATE_HZ)) for part in parts]
+    return container.joined(files).packed()
 
 
 def _header(codec: Codec, n_frames: int) -> Header:
@@ -177,15 +178,12 @@ def plain(codec: Codec, symbols: IntArray, gain_half_db: int = 0, **changes: obj
 
 def stream_of(codec: Codec, parts: list[IntArray], gains: tuple[int, ...] = ()) -> bytes:
     """Return a streamed file of chunks whose symbols are given, each with its gain."""
-    header = replace(_header(codec, 1), n_frames=None, n_samples=None)
-    head = container.pack_header(header)
-    body = b""
-    for index, symbols in enumerate(parts):
-        payload = codec.model.prior.encode(symbols, header.step_index)
-        chunk = Chunk(symbols.shape[1], (payload,), gains[index] if gains else 0)
-        body += container.pack_chunk(header, head, index, chunk)
-    n_frames = sum(symbols.shape[1] for symbols in parts)
-    return head + body + container.pack_end(header, head, len(parts), n_frames, n_frames * HOP)
+    chunks = [
+        Chunk(symbols.shape[1], (codec.model.prior.encode(symbols, 0),), gain)
+        for symbols, gain in zip(parts, gains or [0] * len(parts), strict=True)
+    ]
+    header = _header(codec, sum(chunk.n_frames for chunk in chunks))
+    return Container(header, tuple(chunks), is_streamed=True).packed()
 
 
 def small(n_latent: int, n_frames: int, seed: int = 0) -> IntArray:

@@ -43,9 +43,10 @@ def command(inputs: tuple[str, ...], output: str, force: bool, quiet: bool, as_j
             except HzcError as error:
                 error.path = error.path or path
                 raise
-        data = container.joined(parts)
+        whole = container.joined(parts)
+        data = whole.packed()
         files.write_bytes(output, data, force=force)
-        rate = bitrate.measure(container.unpack(data), len(data))
+        rate = bitrate.measure(whole, len(data))
         report.done(f"{shown(output)}  {rate.line()}", {"path": output, **rate.values()})
     except HzcError as error:
         report.failed(error, output)

@@ -51,9 +51,11 @@ def command(
     ((source, target),) = plan(chosen, ".hzc", ()).pairs
     try:
         files.check_target(target, force=force)
-        data, from_s, until_s = container.cut(container.unpack(files.read_hzc(source)), start, end)
+        parsed = container.unpack(files.read_hzc(source))
+        part, from_s, until_s = container.cut(parsed, start, end)
+        data = part.packed()
         files.write_bytes(target, data, force=force)
-        rate = bitrate.measure(container.unpack(data), len(data))
+        rate = bitrate.measure(part, len(data))
         values = {"source": source, "path": target, "start_s": from_s, "end_s": until_s}
         report.done(
             f"{shown(target)}  {from_s:.2f} s to {until_s:.2f} s  {rate.line()}",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from binascii import crc_hqx
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 
 from hzc.container.fields import Cursor, Readable, varint
@@ -16,17 +16,17 @@ from hzc.container.header import (
     CRC_BYTES,
     MAX_FRAMES,
     MAX_GAIN_HALF_DB,
+    AnyHeader,
     Header,
+    StreamHeader,
     check_header,
     pack_header,
     take_header,
-    trim_for,
-    with_length,
 )
 from hzc.errors import CorruptError, FormatError, LimitError
 
 END_MARK = 0
-"""Where a record of a streamed file tells its frames: this is the end record."""
+"""In the place of n_frames in a record of a streamed file: this is the end record."""
 DAMAGED_HINT = "the file is damaged: copy it again, or decode what is left with --salvage"
 MAX_SYMBOL_BYTES = 5
 """A symbol costs at most 16 bits, an escaped one 16 more; one byte is spare."""
@@ -46,19 +46,36 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Container:
-    """A whole file, checked."""
+    """A whole file."""
 
     header: Header
     """Complete: the length of a streamed file is filled in."""
     chunks: tuple[Chunk, ...]
-    header_bytes: int
-    """Bytes of the header with its checksum."""
     is_streamed: bool
+
+    @property
+    def header_bytes(self) -> int:
+        """Bytes of the header with its checksum."""
+        return len(pack_header(self.header.without_length() if self.is_streamed else self.header))
 
     @property
     def payload_bytes(self) -> int:
         """Bytes of coded symbols."""
         return sum(len(p) for chunk in self.chunks for p in chunk.payloads)
+
+    def packed(self) -> bytes:
+        """Return the bytes of the file.
+
+        Raises:
+            ValueError: as `pack`.
+        """
+        if not self.is_streamed:
+            return pack(self.header, self.chunks)
+        header = self.header.without_length()
+        head, whole = pack_header(header), self.header
+        body = [pack_chunk(header, head, index, chunk) for index, chunk in enumerate(self.chunks)]
+        end = pack_end(header, head, len(body), whole.n_frames, whole.n_samples)
+        return head + b"".join(body) + end
 
 
 def pack(header: Header, chunks: Sequence[Chunk]) -> bytes:
@@ -77,7 +94,7 @@ def pack(header: Header, chunks: Sequence[Chunk]) -> bytes:
     return head + b"".join(body)
 
 
-def pack_chunk(header: Header, packed_header: bytes, index: int, chunk: Chunk) -> bytes:
+def pack_chunk(header: AnyHeader, packed_header: bytes, index: int, chunk: Chunk) -> bytes:
     """Return the records of one chunk, `index` counted from 0.
 
     Raises:
@@ -92,7 +109,7 @@ def pack_chunk(header: Header, packed_header: bytes, index: int, chunk: Chunk) -
     for channel, payload in enumerate(chunk.payloads):
         if len(payload) > max_payload_bytes(header, chunk.n_frames):
             raise ValueError(f"{len(payload)} bytes for {chunk.n_frames} frames of chunk {index}")
-        record = bytes([chunk.n_frames]) if header.is_streamed else b""
+        record = bytes([chunk.n_frames]) if isinstance(header, StreamHeader) else b""
         record += chunk.gain_half_db.to_bytes(1, "big", signed=True)
         record += varint(len(payload)) + payload
         crc = crc_hqx(record, place_crc(packed_header, index, channel))
@@ -101,16 +118,16 @@ def pack_chunk(header: Header, packed_header: bytes, index: int, chunk: Chunk) -
 
 
 def pack_end(
-    header: Header, packed_header: bytes, n_chunks: int, n_frames: int, n_samples: int
+    header: StreamHeader, packed_header: bytes, n_chunks: int, n_frames: int, n_samples: int
 ) -> bytes:
-    """Return the end record of a streamed file, which tells what its header could not.
+    """Return the end record of a streamed file: the length that its header lacks.
 
     Raises:
         ValueError: n_samples does not fill n_frames.
     """
-    check_header(replace(header, n_frames=n_frames, n_samples=n_samples))
-    trim = trim_for(n_frames, n_samples, header.sample_rate_hz)
-    record = bytes([END_MARK]) + varint(n_frames) + varint(trim)
+    whole = Header(n_frames=n_frames, n_samples=n_samples, **vars(header))
+    check_header(whole)
+    record = bytes([END_MARK]) + varint(n_frames) + varint(whole.trim)
     crc = crc_hqx(record, place_crc(packed_header, n_chunks, 0))
     return record + crc.to_bytes(CRC_BYTES, "big")
 
@@ -123,7 +140,9 @@ def unpack(data: bytes) -> Container:
     """
     reader = Reader(BytesIO(data))
     chunks = tuple(reader.chunks())
-    return Container(reader.header, chunks, reader.header_bytes, reader.is_streamed)
+    header = reader.header
+    assert isinstance(header, Header), "the last chunk completes the header"
+    return Container(header, chunks, reader.is_streamed)
 
 
 class Reader:
@@ -136,9 +155,9 @@ class Reader:
             FormatError: see the classes under it.
         """
         self._cursor = Cursor(stream)
-        self.header = take_header(self._cursor)
+        self.header: AnyHeader = take_header(self._cursor)
         """Complete once all chunks have been read."""
-        self.is_streamed = self.header.is_streamed
+        self.is_streamed = isinstance(self.header, StreamHeader)
         self.header_bytes = self._cursor.offset
         """Bytes of the header with its checksum."""
         self.payload_bytes = 0
@@ -178,10 +197,10 @@ class Reader:
         shapes: set[tuple[int, int]] = set()
         for channel in range(header.n_channels):
             cursor.mark()
-            if header.n_frames is None:
+            if isinstance(header, StreamHeader):
                 n_frames = cursor.unsigned()
                 if n_frames == END_MARK and channel == 0:
-                    self._end(index, n_before)
+                    self._end(header, index, n_before)
                     return None
                 if not 1 <= n_frames <= min(CHUNK_FRAMES, MAX_FRAMES - n_before):
                     raise LimitError(f"chunk {index} declares {n_frames} frames")
@@ -197,12 +216,12 @@ class Reader:
             raise LimitError(f"chunk {index} declares a gain of {gain_half_db} half decibels")
         return Chunk(n_frames, tuple(payloads), gain_half_db)
 
-    def _end(self, index: int, n_frames: int) -> None:
+    def _end(self, header: StreamHeader, index: int, n_frames: int) -> None:
         declared, trim = self._cursor.varint(), self._cursor.varint()
         self._check(index, 0)
         if declared != n_frames:
             raise CorruptError(f"{n_frames} frames came, the end record says {declared}")
-        self.header = with_length(self.header, n_frames, trim)
+        self.header = header.with_length(n_frames, trim)
 
     def _check(self, index: int, channel: int) -> None:
         expected = crc_hqx(self._cursor.marked, place_crc(self._packed_header, index, channel))
@@ -212,7 +231,7 @@ class Reader:
             )
 
 
-def take_payload(cursor: Cursor, header: Header, n_frames: int) -> bytes:
+def take_payload(cursor: Cursor, header: AnyHeader, n_frames: int) -> bytes:
     """Return the payload at the cursor, its length first."""
     length = cursor.varint()
     if length > max_payload_bytes(header, n_frames):
@@ -229,6 +248,6 @@ def place_crc(packed_header: bytes, index: int, channel: int) -> int:
     return crc_hqx(place, 0xFFFF)
 
 
-def max_payload_bytes(header: Header, n_frames: int) -> int:
+def max_payload_bytes(header: AnyHeader, n_frames: int) -> int:
     """Limit on a payload, so that a reader need not trust its length."""
     return n_frames * header.n_latent * MAX_SYMBOL_BYTES + 8

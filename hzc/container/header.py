@@ -6,8 +6,9 @@ Layout: formats/hzc-1.md, section 4.
 from __future__ import annotations
 
 from binascii import crc_hqx
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from io import BytesIO
+from typing import ClassVar
 
 from hzc.container.fields import Cursor, varint
 from hzc.errors import CorruptError, LimitError, NotHzcError, VersionError
@@ -26,7 +27,7 @@ MAX_SAMPLE_RATE_HZ = 768_000
 MAX_STEP_INDEX = 64
 """Global step indexes are -64 … 64: steps from 2^-8 to 2^8 times the learned ones."""
 MAX_GAIN_HALF_DB = 120
-"""Gains are told in half decibels, -60 dB … 60 dB."""
+"""Gains are in half decibels, -60 dB … 60 dB."""
 FLAG_STREAMED = 0b0001
 FLAG_EXPLICIT_STEPS = 0b0010
 RESERVED_FLAGS = 0b1100
@@ -43,7 +44,7 @@ CRC_BYTES = 2
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says about itself before the coded symbols."""
+    """What a file says about itself, its length included."""
 
     model_id: int
     """Registry id of the model, 1 … 255."""
@@ -51,10 +52,10 @@ class Header:
     """Checksum of the model's prior and tables, 0 … 65535."""
     n_latent: int
     """Dimensions D of the latent, 1 … 255."""
-    n_frames: int | None
-    """Frames F of the latent per channel, 1 … 2^27; None in the header of a streamed file."""
-    n_samples: int | None
-    """Samples per channel at `sample_rate_hz`; None in the header of a streamed file."""
+    n_frames: int
+    """Frames F of the latent per channel, 1 … 2^27."""
+    n_samples: int
+    """Samples per channel at `sample_rate_hz`."""
     sample_rate_hz: int = 16_000
     """Rate of the original audio, 1000 … 768000 Hz."""
     n_channels: int = 1
@@ -65,14 +66,56 @@ class Header:
     """Per-dimension addition to `step_index`, or None; each sum stays in -64 … 64."""
 
     @property
-    def is_streamed(self) -> bool:
-        """Whether the length is told at the end of the file only."""
-        return self.n_frames is None
+    def duration_s(self) -> float:
+        """Length of the audio in seconds."""
+        return self.n_samples / self.sample_rate_hz
 
     @property
-    def duration_s(self) -> float | None:
-        """Length of the audio in seconds."""
-        return None if self.n_samples is None else self.n_samples / self.sample_rate_hz
+    def trim(self) -> int:
+        """Samples that the frames cover beyond the end of the audio."""
+        return self.n_frames * self.sample_rate_hz // FRAME_RATE_HZ - self.n_samples
+
+    def without_length(self) -> StreamHeader:
+        """Return the header that a streamed file begins with."""
+        return StreamHeader(
+            **{field.name: getattr(self, field.name) for field in fields(StreamHeader)}
+        )
+
+
+@dataclass(frozen=True)
+class StreamHeader:
+    """The header of a streamed file: the fields of `Header` without the length."""
+
+    model_id: int
+    fingerprint: int
+    n_latent: int
+    sample_rate_hz: int = 16_000
+    n_channels: int = 1
+    step_index: int = 0
+    step_offsets: tuple[int, ...] | None = None
+
+    n_frames: ClassVar[None] = None
+    n_samples: ClassVar[None] = None
+    duration_s: ClassVar[None] = None
+
+    def with_length(self, n_frames: int, trim: int) -> Header:
+        """Return the complete header.
+
+        Raises:
+            LimitError: too many frames or none.
+            CorruptError: frames and trim contradict each other.
+        """
+        if not 1 <= n_frames <= MAX_FRAMES:
+            raise LimitError(f"{n_frames} frames (1 to {MAX_FRAMES} allowed)")
+        if not MIN_SAMPLE_RATE_HZ <= self.sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
+            raise LimitError(f"sample rate {self.sample_rate_hz} Hz")
+        n_samples = n_frames * self.sample_rate_hz // FRAME_RATE_HZ - trim
+        if n_samples < 1 or n_frames_for(n_samples, self.sample_rate_hz) != n_frames:
+            raise CorruptError(f"trim of {trim} samples does not fit {n_frames} frames")
+        return Header(n_frames=n_frames, n_samples=n_samples, **vars(self))
+
+
+AnyHeader = Header | StreamHeader
 
 
 def n_frames_for(n_samples: int, sample_rate_hz: int) -> int:
@@ -84,14 +127,14 @@ def n_frames_for(n_samples: int, sample_rate_hz: int) -> int:
     return -(-n_samples * FRAME_RATE_HZ // sample_rate_hz)
 
 
-def pack_header(header: Header) -> bytes:
+def pack_header(header: AnyHeader) -> bytes:
     """Return the header with its checksum.
 
     Raises:
         ValueError: a field is out of range.
     """
     check_header(header)
-    flags = FLAG_STREAMED * header.is_streamed
+    flags = FLAG_STREAMED * isinstance(header, StreamHeader)
     flags |= FLAG_EXPLICIT_STEPS * (header.step_offsets is not None)
     known = header.sample_rate_hz in SAMPLE_RATES_HZ
     code = SAMPLE_RATES_HZ.index(header.sample_rate_hz) if known else 0
@@ -106,13 +149,12 @@ def pack_header(header: Header) -> bytes:
         out += header.sample_rate_hz.to_bytes(4, "big")
     for offset in header.step_offsets or ():
         out += offset.to_bytes(1, "big", signed=True)
-    if header.n_frames is not None and header.n_samples is not None:
-        out += varint(header.n_frames)
-        out += varint(trim_for(header.n_frames, header.n_samples, header.sample_rate_hz))
+    if isinstance(header, Header):
+        out += varint(header.n_frames) + varint(header.trim)
     return bytes(out) + crc_hqx(bytes(out), 0xFFFF).to_bytes(CRC_BYTES, "big")
 
 
-def read_header(data: bytes) -> tuple[Header, int]:
+def read_header(data: bytes) -> tuple[AnyHeader, int]:
     """Return the header and its length in bytes; nothing after it is looked at.
 
     Raises:
@@ -123,15 +165,27 @@ def read_header(data: bytes) -> tuple[Header, int]:
     return header, cursor.offset
 
 
-def take_header(cursor: Cursor) -> Header:
+def check_magic(start: bytes) -> None:
+    """Check the first bytes of a file, before the rest of it is read.
+
+    Args:
+        start: `len(MAGIC)` bytes; fewer only where the file is shorter.
+
+    Raises:
+        NotHzcError: this is no .hzc file.
+    """
+    if not start or start[: len(MAGIC)] != MAGIC[: len(start)]:
+        raise NotHzcError(
+            "not a .hzc file (wrong magic number)" if start else "not a .hzc file (it is empty)",
+            hint="hzc decode reads files made by hzc encode",
+        )
+
+
+def take_header(cursor: Cursor) -> AnyHeader:
     """Return the header at the cursor, its checksum verified."""
     cursor.mark()
     magic = cursor.take_up_to(len(MAGIC))
-    if not magic or magic != MAGIC[: len(magic)]:
-        raise NotHzcError(
-            "not a .hzc file (wrong magic number)" if magic else "not a .hzc file (it is empty)",
-            hint="hzc decode reads files made by hzc encode",
-        )
+    check_magic(magic)
     cursor.take(len(MAGIC) - len(magic))
     version, flags = divmod(cursor.unsigned(), 16)
     if version != VERSION or flags & RESERVED_FLAGS:
@@ -148,7 +202,6 @@ def take_header(cursor: Cursor) -> Header:
     rate = SAMPLE_RATES_HZ[code] or cursor.unsigned(4)
     offsets = None
     if flags & FLAG_EXPLICIT_STEPS:
-        # At one go: a damaged header is read thousands of times to find its damage.
         offsets = tuple(memoryview(cursor.take(n_latent)).cast("b"))
     n_frames = trim = None
     if not flags & FLAG_STREAMED:
@@ -158,19 +211,10 @@ def take_header(cursor: Cursor) -> Header:
         raise CorruptError("header checksum does not match", hint="the file is damaged")
     if code == 0 and rate in SAMPLE_RATES_HZ[1:]:
         raise CorruptError(f"sample rate {rate} Hz must be given by its code")
-    header = Header(
-        model_id=model_id,
-        fingerprint=fingerprint,
-        n_latent=n_latent,
-        n_frames=None,
-        n_samples=None,
-        sample_rate_hz=rate,
-        n_channels=channels + 1,
-        step_index=step_index,
-        step_offsets=offsets,
-    )
+    start = StreamHeader(model_id, fingerprint, n_latent, rate, channels + 1, step_index, offsets)
+    header: AnyHeader = start
     if n_frames is not None and trim is not None:
-        header = with_length(header, n_frames, trim)
+        header = start.with_length(n_frames, trim)
     try:
         check_header(header)
     except ValueError as error:
@@ -178,24 +222,7 @@ def take_header(cursor: Cursor) -> Header:
     return header
 
 
-def with_length(header: Header, n_frames: int, trim: int) -> Header:
-    """Return the header with its length, or raise where frames and trim contradict each other."""
-    if not 1 <= n_frames <= MAX_FRAMES:
-        raise LimitError(f"{n_frames} frames (1 to {MAX_FRAMES} allowed)")
-    if not MIN_SAMPLE_RATE_HZ <= header.sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
-        raise LimitError(f"sample rate {header.sample_rate_hz} Hz")
-    n_samples = n_frames * header.sample_rate_hz // FRAME_RATE_HZ - trim
-    if n_samples < 1 or n_frames_for(n_samples, header.sample_rate_hz) != n_frames:
-        raise CorruptError(f"trim of {trim} samples does not fit {n_frames} frames")
-    return replace(header, n_frames=n_frames, n_samples=n_samples)
-
-
-def trim_for(n_frames: int, n_samples: int, sample_rate_hz: int) -> int:
-    """Samples that the frames cover beyond n_samples."""
-    return n_frames * sample_rate_hz // FRAME_RATE_HZ - n_samples
-
-
-def check_header(header: Header) -> None:
+def check_header(header: AnyHeader) -> None:
     """Raise ValueError for the first field that is out of range."""
     ranges = (
         ("model id", header.model_id, 1, 255),
@@ -216,9 +243,7 @@ def check_header(header: Header) -> None:
             index = header.step_index + offset
             if not (-128 <= offset <= 127 and -MAX_STEP_INDEX <= index <= MAX_STEP_INDEX):
                 raise ValueError(f"step offset {offset} leaves the range of step indexes")
-    if (header.n_frames is None) != (header.n_samples is None):
-        raise ValueError("frames and samples are known or unknown together")
-    if header.n_frames is not None and header.n_samples is not None:
+    if isinstance(header, Header):
         if not 1 <= header.n_frames <= MAX_FRAMES:
             raise ValueError(f"{header.n_frames} frames are outside 1 to {MAX_FRAMES}")
         if header.n_frames != n_frames_for(header.n_samples, header.sample_rate_hz):

@@ -1,31 +1,39 @@
 """What is left of a damaged file: every whole chunk, each in its place in time.
 
-How its records are found is told in `hzc.container.records`.
+Chunks are read one after the other. Where one is damaged, reading goes on at the next chunk that
+random bytes would hardly look like.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
+from math import log2
 
-from hzc.container.chunks import Chunk, max_payload_bytes
+from hzc.container.chunks import Chunk
 from hzc.container.fields import Cursor
 from hzc.container.header import (
     CHUNK_FRAMES,
-    CRC_BYTES,
     FRAME_RATE_HZ,
+    MAX_FRAMES,
+    AnyHeader,
     Header,
     take_header,
-    with_length,
 )
-from hzc.container.records import Record, Search
-from hzc.errors import CorruptError, FormatError
+from hzc.container.records import MAX_END_BYTES, MAX_JUMP, MIN_RECORD_BYTES, Records
+from hzc.errors import CorruptError
 
-REPAIRABLE_BYTES = 32
-"""One wrong byte is found by trying: this is more than a header without explicit steps has."""
-MAX_HEADER_BYTES = 512
+TYPICAL_BYTES = 1250
+"""Of a chunk, where nothing is known: 10 s at 1 kbit/s."""
+NEEDED_BITS = 10.0
+"""A chunk is believed if random bytes look like it less than once in 2^10 times."""
+CRC_BITS, MAX_CRC_BITS = 16.0, 32.0
+"""Of a checksum that holds, and of several: the records of another file match all at once."""
+BYTE_BITS, SIZE_BITS, MAX_USUAL_BITS = 8.0, 5.0, 12.0
+"""Of a byte for frames or gain, and of a size, like those of other chunks; and of all of them."""
+JUMP_WEIGHT = 2.5
+MAX_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,158 +48,192 @@ class Salvaged:
     """What is left of a file."""
 
     header: Header
-    """Complete; of a streamed file without its end, the length is that of what was found."""
+    """Its length is that of all pieces."""
     pieces: tuple[Chunk | Gap, ...]
-    """In time order, without holes."""
-    is_header_repaired: bool
+    """In time order, no two gaps in a row."""
     has_end: bool
-    """Whether the whole length of the original is known."""
+    """Whether the length of the original is known."""
+    cut_s: float = 0.0
+    """Seconds of silence that were left out, because the file has too few bytes to hold them."""
 
     @property
     def lost_s(self) -> tuple[tuple[float, float], ...]:
-        """Start and end of every stretch of lost time, in seconds."""
-        spans: list[tuple[float, float]] = []
-        at = 0
-        assert self.header.duration_s is not None
+        """Start and end of every gap, in seconds."""
+        spans, at = [], 0
         for piece in self.pieces:
             start_s, at = at / FRAME_RATE_HZ, at + piece.n_frames
             if isinstance(piece, Gap):
-                if spans and spans[-1][1] == start_s:
-                    start_s = spans.pop()[0]
                 spans.append((start_s, min(at / FRAME_RATE_HZ, self.header.duration_s)))
         return tuple(spans)
 
     @property
     def is_whole(self) -> bool:
         """Whether nothing is lost."""
-        return not self.lost_s and not self.is_header_repaired and self.has_end
+        return self.has_end and not self.lost_s and not self.cut_s
 
     def summary(self) -> str:
         """Return one line that says what is lost."""
-        assert self.header.duration_s is not None
-        lost = sum(end - start for start, end in self.lost_s)
-        said = [f"{lost:.2f} of {self.header.duration_s:.2f} s lost"] if lost else []
-        said += [f"{start:.2f}–{end:.2f} s" for start, end in self.lost_s]
-        if self.is_header_repaired:
-            said.append("a damaged byte of the header was repaired")
+        spans = self.lost_s
+        lost_s = sum(end_s - start_s for start_s, end_s in spans)
+        said = [f"{lost_s:.2f} of {self.header.duration_s:.2f} s lost"] if spans else []
+        said += [f"{start_s:.2f}–{end_s:.2f} s" for start_s, end_s in spans[:MAX_SHOWN]]
+        said += [f"and {len(spans) - MAX_SHOWN} more"] if len(spans) > MAX_SHOWN else []
+        if self.cut_s:
+            said.append(f"{self.cut_s:.2f} s of silence left out: the file is too short for them")
         if not self.has_end:
             said.append("the end is missing, and how long it was is not known")
         return ", ".join(said)
 
 
-def salvage(data: bytes) -> Salvaged:
-    """Return what is left of a damaged file; a sound one comes back whole.
+def salvage(data: bytes, *, is_limited: bool = True) -> Salvaged:
+    """Return what is left of a damaged file; a valid one comes back whole.
+
+    Time and memory are linear in the bytes. The header must be intact.
+
+    Args:
+        data: The file.
+        is_limited: Whether gaps are cut to what a file of this size can hold.
 
     Raises:
-        FormatError: no whole chunk is left, or the header is beyond repair.
+        FormatError: the header is damaged, or no whole chunk is left.
     """
-    for header, packed_header, is_repaired in _headers(data):
-        found = Search(data, header, packed_header).found(is_sure=not is_repaired)
-        whole = _whole_chunks(data, header, found)
-        if whole:
-            return _assembled(header, found, whole, is_repaired)
-    raise CorruptError("nothing can be salvaged: no whole chunk is left")
-
-
-def _headers(data: bytes) -> Iterator[tuple[Header, bytes, bool]]:
-    """Yield the header and its bytes; where it is damaged, each one that differs in one byte.
-
-    Those that differ in the fewest bits come first: never two in a single one.
-    """
-    try:
-        yield (*_header(data), False)
-        return
-    except FormatError as error:
-        damage = error
-    for pattern in sorted(range(1, 256), key=int.bit_count):
-        for position in range(min(REPAIRABLE_BYTES, len(data))):
-            repaired = bytearray(data[:MAX_HEADER_BYTES])
-            repaired[position] ^= pattern
-            try:
-                yield (*_header(bytes(repaired)), True)
-            except FormatError:
-                continue
-    raise damage
-
-
-def _header(data: bytes) -> tuple[Header, bytes]:
     cursor = Cursor(BytesIO(data))
-    header = take_header(cursor)
-    return header, bytes(cursor.marked)
+    search = _Search(data, take_header(cursor), bytes(cursor.marked))
+    search.walk()
+    if not search.chunks:
+        raise CorruptError("nothing can be salvaged: no whole chunk is left")
+    return search.assembled(is_limited=is_limited)
 
 
-def _whole_chunks(data: bytes, header: Header, found: list[Record]) -> dict[int, Chunk]:
-    """Return the chunks whose records are all sound, by number."""
-    by_chunk: defaultdict[int, list[Record]] = defaultdict(list)
-    for record in found:
-        if record.is_sound and not record.is_end:
-            by_chunk[record.place // header.n_channels].append(record)
-    whole = {}
-    for index, records in by_chunk.items():
-        n_frames, gain_half_db = records[0].n_frames, records[0].gain_half_db
-        if header.n_frames is not None:
-            n_frames = min(CHUNK_FRAMES, header.n_frames - index * CHUNK_FRAMES)
-        shapes = {(record.n_frames, record.gain_half_db) for record in records}
-        if len(records) == header.n_channels and len(shapes) == 1:
-            payloads = tuple(data[record.body : record.end - CRC_BYTES] for record in records)
-            if max(map(len, payloads)) <= max_payload_bytes(header, n_frames):
-                whole[index] = Chunk(n_frames, payloads, gain_half_db)
-    return whole
+class _Search:
+    """Looks for the chunks of one file."""
 
+    def __init__(self, data: bytes, header: AnyHeader, packed_header: bytes) -> None:
+        self._header, self._first = header, len(packed_header)
+        self._records = Records(data, header, packed_header)
+        self.chunks: dict[int, Chunk] = {}
+        self._usual: tuple[set[int], ...] = (set(), set())
+        """Their first bytes: frames, where they are given, and gain."""
+        self._end: tuple[Header, int] | None = None
+        """Complete header and number of chunks, once they are known."""
+        if isinstance(header, Header):
+            self._end = header, -(-header.n_frames // CHUNK_FRAMES)
 
-def _assembled(
-    header: Header, found: list[Record], whole: dict[int, Chunk], is_repaired: bool
-) -> Salvaged:
-    """Put the chunks in their places, and gaps where one is lost."""
-    end = found[-1] if found[-1].is_end else None
-    n_frames, n_chunks = header.n_frames, -(-(found[-1].place + 1) // header.n_channels)
-    if n_frames is not None:
-        n_chunks = -(-n_frames // CHUNK_FRAMES)
-    elif end is not None:
-        n_frames, n_chunks = end.n_frames, end.place // header.n_channels
-    lengths = {index: chunk.n_frames for index, chunk in whole.items()}
-    if header.is_streamed:
-        by_trust = sorted(found, key=lambda record: record.is_sound)
-        told = {record.place // header.n_channels: record.n_frames for record in by_trust}
-        told = {index: length for index, length in told.items() if index < n_chunks}
-        if _may_make(told | lengths, n_chunks, n_frames):
-            lengths = told | lengths
-        elif not _may_make(lengths, n_chunks, n_frames):
-            n_frames = None
-    pieces = tuple(_with_gaps(whole, lengths, n_chunks, n_frames))
-    if header.is_streamed:
-        trim = end.trim if end and n_frames else 0
-        header = with_length(header, sum(piece.n_frames for piece in pieces), trim)
-    return Salvaged(header, pieces, is_repaired, has_end=n_frames is not None)
+    def walk(self) -> None:
+        """Find all chunks."""
+        offset, index = self._first, 0
+        while offset < self._records.n_bytes and not self._is_end(offset, index):
+            edges = self._records.matched(offset, index)
+            if not edges:
+                edges, index = self._next(offset, index)
+            if not edges:
+                return self._look_for_end(offset, index)
+            chunk = self._records.chunk(edges, index)
+            if chunk:
+                self.chunks[index] = chunk
+                for seen, byte in zip(
+                    self._usual, self._records.first_bytes(edges[0]), strict=False
+                ):
+                    seen.add(byte)
+            offset, index = edges[-1], index + 1
 
+    def _next(self, offset: int, index: int) -> tuple[list[int], int]:
+        """Return edges and number of the next chunk that can be believed; no edges at the end."""
+        records, crc_bits = self._records, min(MAX_CRC_BITS, CRC_BITS * self._header.n_channels)
+        usual_bytes = self._usual_bytes(offset, index)
+        n_damaged, after_damaged = 0, offset
+        for start, chunk in records.first_records(offset, records.n_bytes, index):
+            while after_damaged and after_damaged < start:
+                n_damaged, after_damaged = n_damaged + 1, records.after(after_damaged)
+            edges = records.matched(start, chunk)
+            if not edges:
+                continue
+            bits, n_expected = crc_bits, float(n_damaged)
+            if start != after_damaged:
+                n_expected = (start - offset) / usual_bytes
+                bits -= log2(start - offset + 1)
+                bits += self._usual_bits(start, edges[-1], usual_bytes)
+            bits -= JUMP_WEIGHT * log2(1.0 + abs(chunk - index - n_expected))
+            if bits < NEEDED_BITS and self._is_followed(edges[-1], chunk + 1):
+                bits += MAX_CRC_BITS - crc_bits
+            if bits >= NEEDED_BITS:
+                return edges, chunk
+        return [], index
 
-def _may_make(lengths: dict[int, int], n_chunks: int, n_frames: int | None) -> bool:
-    """Whether chunks of which some lengths are known may have so many frames together."""
-    n_unknown, known = n_chunks - len(lengths), sum(lengths.values())
-    return n_frames is None or known + n_unknown <= n_frames <= known + n_unknown * CHUNK_FRAMES
+    def _usual_bytes(self, offset: int, index: int) -> float:
+        """Return the size of a chunk, as far as it is known."""
+        if index:
+            return (offset - self._first) / index
+        n_chunks = self._end[1] if self._end else 0
+        return (self._records.n_bytes - self._first) / n_chunks if n_chunks else TYPICAL_BYTES
+
+    def _usual_bits(self, start: int, end: int, usual_bytes: float) -> float:
+        """Return how seldom random bytes look so much like the other chunks."""
+        bits = SIZE_BITS if usual_bytes / 2 < end - start < usual_bytes * 2 else 0.0
+        for seen, byte in zip(self._usual, self._records.first_bytes(start), strict=False):
+            bits += BYTE_BITS - log2(len(seen)) if byte in seen else 0.0
+        return min(bits, MAX_USUAL_BITS)
+
+    def _is_followed(self, offset: int, index: int) -> bool:
+        """Return whether a chunk, an end record or the end of the file matches here."""
+        is_last = self._end is not None and (offset, index) == (self._records.n_bytes, self._end[1])
+        is_end = is_last or self._records.end_record(offset, index) is not None
+        return is_end or bool(self._records.matched(offset, index))
+
+    def _is_end(self, offset: int, index: int) -> bool:
+        """Return whether no chunk is due here; note the length if an end record gives it."""
+        if self._end is None:
+            whole = self._records.end_record(offset, index)
+            self._end = (whole, index) if whole else None
+        return self._end is not None and index >= self._end[1]
+
+    def _look_for_end(self, offset: int, index: int) -> None:
+        """Look for an end record in the last bytes, after damaged chunks."""
+        n_bytes = self._records.n_bytes
+        n_lost = (n_bytes - offset) * index // (offset - self._first) if index else 0
+        for start in range(max(offset, n_bytes - MAX_END_BYTES), n_bytes):
+            for n_chunks in range(index, index + 2 * min(n_lost, MAX_JUMP) + 16):
+                if self._end is None:
+                    self._is_end(start, n_chunks)
+
+    def assembled(self, *, is_limited: bool) -> Salvaged:
+        """Return the chunks in their places, and gaps where one is lost."""
+        whole, n_chunks = self._end or (None, max(self.chunks) + 1)
+        found = {i: self.chunks[i] for i in sorted(self.chunks) if i < n_chunks}
+        n_lost, n_found = n_chunks - len(found), sum(chunk.n_frames for chunk in found.values())
+        n_missing = whole.n_frames - n_found if whole else n_lost * CHUNK_FRAMES
+        if not n_lost <= n_missing <= n_lost * CHUNK_FRAMES:
+            whole, n_missing = None, n_lost * CHUNK_FRAMES
+        n_left = (self._most_frames() if is_limited else MAX_FRAMES) - n_found
+        n_cut = max(0, n_missing - n_left)
+        pieces = tuple(_with_gaps(found, n_chunks, n_missing, n_left))
+        header = whole
+        if header is None or n_cut:
+            like = (
+                self._header.without_length() if isinstance(self._header, Header) else self._header
+            )
+            header = like.with_length(sum(piece.n_frames for piece in pieces), 0)
+        return Salvaged(header, pieces, whole is not None, n_cut / FRAME_RATE_HZ)
+
+    def _most_frames(self) -> int:
+        """Return how many frames a file of this size can have at most."""
+        is_streamed = not isinstance(self._header, Header)
+        least_bytes = (MIN_RECORD_BYTES + is_streamed) * self._header.n_channels
+        return (self._records.n_bytes - self._first) // least_bytes * CHUNK_FRAMES
 
 
 def _with_gaps(
-    whole: dict[int, Chunk], lengths: dict[int, int], n_chunks: int, n_frames: int | None
+    found: dict[int, Chunk], n_chunks: int, n_missing: int, n_left: int
 ) -> Iterator[Chunk | Gap]:
-    """Yield the chunks with gaps between them, which share out the frames that are missing."""
-    n_unknown = n_chunks - len(lengths)
-    unknown = n_unknown * CHUNK_FRAMES
-    if n_frames is not None:
-        unknown = n_frames - sum(lengths.values())
-    gap = before = 0
-    for index in [*sorted(lengths), n_chunks]:
-        n_here = index - before
-        n_unknown -= n_here
-        share = min(n_here * CHUNK_FRAMES, unknown - n_unknown)
-        unknown -= share
-        gap += share
+    """Yield chunks with gaps of `n_missing` frames in all between them, cut to `n_left`."""
+    n_lost, before = n_chunks - len(found), 0
+    for index in [*found, n_chunks]:
+        n_lost -= index - before
+        n_frames = min((index - before) * CHUNK_FRAMES, n_missing - n_lost)
+        n_missing -= n_frames
+        if n_frames and n_left:
+            yield Gap(min(n_frames, n_left))
+            n_left -= min(n_frames, n_left)
+        if index < n_chunks:
+            yield found[index]
         before = index + 1
-        if index in whole or index == n_chunks:
-            if gap:
-                yield Gap(gap)
-            gap = 0
-        if index in whole:
-            yield whole[index]
-        elif index < n_chunks:
-            gap += lengths[index]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hzc.container.chunks import Chunk, Container, pack, pack_chunk, pack_end
-from hzc.container.header import CHUNK_FRAMES, FRAME_RATE_HZ, Header, pack_header
+from hzc.container.chunks import Chunk, Container
+from hzc.container.header import CHUNK_FRAMES, FRAME_RATE_HZ, Header
 from hzc.errors import IncompatibleError, OutOfRangeError
 
 LIKE_FIELDS = (
@@ -16,7 +16,7 @@ LIKE_FIELDS = (
 """What files must have in common to be joined."""
 
 
-def joined(files: Sequence[Container]) -> bytes:
+def joined(files: Sequence[Container]) -> Container:
     """Return one file that holds the chunks of several, in order.
 
     Every file but the last ends at the end of its last frame: up to 1/8 s of the silence that its
@@ -34,16 +34,12 @@ def joined(files: Sequence[Container]) -> bytes:
                     f"file {index} has {name.replace('_', ' ')} {other}, file 1 has {one}",
                     hint="decode both, join the audio, and encode it again",
                 )
-    last = files[-1].header
-    assert last.n_frames is not None
-    assert last.n_samples is not None
-    rate_hz = first.sample_rate_hz
-    trim = last.n_frames * rate_hz // FRAME_RATE_HZ - last.n_samples
-    return _packed(first, [chunk for file in files for chunk in file.chunks], trim)
+    chunks = [chunk for file in files for chunk in file.chunks]
+    return _file_of(first, chunks, files[-1].header.trim)
 
 
-def cut(file: Container, start_s: float, end_s: float | None) -> tuple[bytes, float, float]:
-    """Return the chunks that lie between two times, as a file; and the times that it holds.
+def cut(file: Container, start_s: float, end_s: float | None) -> tuple[Container, float, float]:
+    """Return the chunks that lie between two times, as a file; and its start and end in seconds.
 
     Args:
         file: What to cut.
@@ -54,9 +50,6 @@ def cut(file: Container, start_s: float, end_s: float | None) -> tuple[bytes, fl
         OutOfRangeError: the file ends before `start_s`.
     """
     header = file.header
-    assert header.n_frames is not None
-    assert header.n_samples is not None
-    assert header.duration_s is not None
     kept: list[Chunk] = []
     at = first = 0
     for chunk in file.chunks:
@@ -68,22 +61,17 @@ def cut(file: Container, start_s: float, end_s: float | None) -> tuple[bytes, fl
     if not kept or start_s >= header.duration_s:
         raise OutOfRangeError(f"nothing is left at {start_s:g} s")
     has_last = kept[-1] is file.chunks[-1]
-    trim = header.n_frames * header.sample_rate_hz // FRAME_RATE_HZ - header.n_samples
     last = first + sum(chunk.n_frames for chunk in kept)
     until_s = header.duration_s if has_last else last / FRAME_RATE_HZ
-    return _packed(header, kept, trim if has_last else 0), first / FRAME_RATE_HZ, until_s
+    return _file_of(header, kept, header.trim if has_last else 0), first / FRAME_RATE_HZ, until_s
 
 
-def _packed(like: Header, chunks: Sequence[Chunk], trim: int) -> bytes:
+def _file_of(like: Header, chunks: Sequence[Chunk], trim: int) -> Container:
     """Return a file of the chunks; streamed where short chunks lie between others."""
     n_frames = sum(chunk.n_frames for chunk in chunks)
-    # Frames are no whole number of samples at every rate: the last one may need one sample more.
+    # Where a frame is no whole number of samples, the last one may need one sample more.
     least = (n_frames - 1) * like.sample_rate_hz // FRAME_RATE_HZ + 1
     n_samples = max(least, n_frames * like.sample_rate_hz // FRAME_RATE_HZ - trim)
     header = replace(like, n_frames=n_frames, n_samples=n_samples)
-    if all(chunk.n_frames == CHUNK_FRAMES for chunk in chunks[:-1]):
-        return pack(header, chunks)
-    streamed = replace(like, n_frames=None, n_samples=None)
-    head = pack_header(streamed)
-    body = [pack_chunk(streamed, head, index, chunk) for index, chunk in enumerate(chunks)]
-    return head + b"".join(body) + pack_end(streamed, head, len(chunks), n_frames, n_samples)
+    is_streamed = any(chunk.n_frames != CHUNK_FRAMES for chunk in chunks[:-1])
+    return Container(header, tuple(chunks), is_streamed)

@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 
 from hzc.coding import prior as prior_module
 from hzc.coding.prior import Prior
-from hzc.container import MAX_STEP_INDEX, Header
+from hzc.container import MAX_STEP_INDEX, AnyHeader
 from hzc.errors import DesyncError, UnknownModelError, WeightsError
 from hzc.model import registry
 from hzc.model.config import ModelConfig
@@ -66,7 +66,7 @@ class Model:
         except UNREADABLE as error:
             raise WeightsError(f"cannot read the weights ({error})", path=self.path) from error
 
-    def check(self, header: Header) -> None:
+    def check(self, header: AnyHeader) -> None:
         """Raise DesyncError unless this model has the tables that a file was made with."""
         prior = self.prior
         if (header.fingerprint, header.n_latent) != (prior.fingerprint, prior.n_latent):

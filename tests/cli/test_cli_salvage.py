@@ -83,6 +83,11 @@ def test_salvage_when_the_end_of_a_stream_is_missing_then_what_there_is_and_exit
     assert soundfile.info("cut.wav").frames == 320_000
 
 
+def test_salvage_when_the_header_is_damaged_then_exit_4(cli: Cli, long: Broken) -> None:
+    (cli.folder / "bad.hzc").write_bytes(long.data[:8] + b"\7" + long.data[9:])
+    cli.refuse(4, "header checksum does not match", "decode", "--salvage", "bad.hzc")
+
+
 def test_salvage_when_nothing_is_damaged_then_the_usual_bytes_and_exit_0(
     cli: Cli, long: Broken, whole: np.ndarray
 ) -> None:

@@ -42,7 +42,7 @@ def samples(codec, file, sample_rate_hz=RATE_HZ, span=decoder.EVERYTHING):
 def with_gaps(file, lost):
     """Return what is left of a file without some of its chunks."""
     pieces = tuple(Gap(c.n_frames) if i in lost else c for i, c in enumerate(file.chunks))
-    return container.Salvaged(file.header, pieces, is_header_repaired=False, has_end=True)
+    return container.Salvaged(file.header, pieces, has_end=True)
 
 
 def test_small_windows_give_the_waveform_of_the_whole(tiny_codec, known, monkeypatch):
