@@ -6,7 +6,6 @@ The pipeline is in `hzc.encoder` and `hzc.decoder`.
 from __future__ import annotations
 
 from functools import cached_property
-from math import inf
 from os import PathLike
 
 import numpy.typing as npt
@@ -15,8 +14,8 @@ from hzc import container
 from hzc.audio import sources
 from hzc.blocks import FloatArray, joined
 from hzc.coding.entropy import IntArray
-from hzc.container import AnyHeader
-from hzc.decoder import Decoder, Span
+from hzc.container import AnyHeader, Container
+from hzc.decoder import Decoder, Span, n_samples_in
 from hzc.encoder import Encoder
 from hzc.errors import ArgumentError, UnknownModelError
 from hzc.model.file import Model, open_for_id, open_model
@@ -119,12 +118,8 @@ class Codec:
         Raises:
             UnsupportedAudioError: no numbers, no samples, NaN or infinity, too many channels, no
                 such channel, or the rate.
-            ArgumentError: the step index is out of range.
+            ArgumentError: a step index out of range, or other channels.
         """
-        if step_index is not None and abs(step_index) > container.MAX_STEP_INDEX:
-            raise ArgumentError(
-                f"step index {step_index} (expected ±{container.MAX_STEP_INDEX} at most)"
-            )
         source = sources.array_source(samples, sample_rate_hz)
         return self.encoder.encode(source, step_index=step_index, channels=channels).data
 
@@ -164,23 +159,15 @@ class Codec:
             UnknownModelError: another model is needed.
             DesyncError: the model has other tables than the encoder had.
             OutOfRangeError: the file ends before `start_s`.
-            ArgumentError: a rate or a time is out of range.
+            ArgumentError: the data are no bytes, or a rate or a time is out of range.
         """
         if sample_rate_hz is None:
             sample_rate_hz = self.model.config.sample_rate_hz
-        low, high = container.MIN_SAMPLE_RATE_HZ, container.MAX_SAMPLE_RATE_HZ
-        if not (low <= sample_rate_hz <= high and sample_rate_hz % 1 == 0):
-            raise ArgumentError(
-                f"sample rate {sample_rate_hz} Hz (a whole number, {low} … {high}, expected)"
-            )
-        length_s = 1.0 if duration_s is None else duration_s
-        if not (0.0 <= start_s < inf and 0.0 < length_s < inf):
-            raise ArgumentError(f"a span of {duration_s} s from {start_s} s")
-        parsed = container.unpack(data)
-        self.check(parsed.header)
-        span = Span(start_s, duration_s)
-        samples = joined(self.decoder.samples(parsed, int(sample_rate_hz), span))
-        return (samples[0] if len(samples) == 1 else samples), int(sample_rate_hz)
+        span, parsed = Span(start_s, duration_s), self._unpacked(data)
+        n_samples_in(parsed.header, sample_rate_hz, span)
+        sample_rate_hz = int(sample_rate_hz)
+        samples = joined(self.decoder.samples(parsed, sample_rate_hz, span))
+        return (samples[0] if len(samples) == 1 else samples), sample_rate_hz
 
     def symbols(self, data: bytes) -> IntArray:
         """Return the coded integers of a .hzc file, int32 [channel, D, F]; the same everywhere.
@@ -189,7 +176,15 @@ class Codec:
             FormatError: the bytes are not a whole, undamaged .hzc file.
             UnknownModelError: another model is needed.
             DesyncError: the model has other tables than the encoder had.
+            ArgumentError: the data are no bytes.
         """
-        parsed = container.unpack(data)
+        return self.decoder.symbols(self._unpacked(data))
+
+    def _unpacked(self, data: bytes) -> Container:
+        """Return a file that this codec can decode."""
+        try:
+            parsed = container.unpack(bytes(memoryview(data)))
+        except TypeError as error:
+            raise ArgumentError(f"data are a {type(data).__name__} (bytes expected)") from error
         self.check(parsed.header)
-        return self.decoder.symbols(parsed)
+        return parsed

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
-from math import ceil
+from math import ceil, inf
+from numbers import Real
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from hzc.coding.entropy import IntArray
 from hzc.container import (
     CHUNK_FRAMES,
     FRAME_RATE_HZ,
+    MAX_SAMPLE_RATE_HZ,
+    MIN_SAMPLE_RATE_HZ,
     AnyHeader,
     Chunk,
     Container,
@@ -32,7 +35,7 @@ from hzc.container import (
     Reader,
     Salvaged,
 )
-from hzc.errors import CorruptError, OutOfRangeError
+from hzc.errors import ArgumentError, CorruptError, OutOfRangeError
 from hzc.model.backend import Networks, Transform
 from hzc.model.file import Model
 from hzc.model.windows import Windowed, WindowPlan
@@ -61,6 +64,13 @@ class Span:
     start_s: float = 0.0
     duration_s: float | None = None
     """None for all that follows."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no stretch of time."""
+        start_s, length_s = self.start_s, 1.0 if self.duration_s is None else self.duration_s
+        are_numbers = isinstance(start_s, Real) and isinstance(length_s, Real)
+        if not (are_numbers and 0.0 <= start_s < inf and 0.0 < length_s < inf):
+            raise ArgumentError(f"a span of {self.duration_s!r} s from {start_s!r} s")
 
     def samples(self, sample_rate_hz: int) -> tuple[int, int | None]:
         """Return the first sample, and the one after the last."""
@@ -92,10 +102,11 @@ class Decoder:
         Args:
             file: Header and chunks, with gaps where one is lost. Only those that the span needs
                 are decoded.
-            sample_rate_hz: Rate of the samples.
+            sample_rate_hz: Rate of the samples, 1000 … 768000.
             span: What to decode.
 
         Raises:
+            ArgumentError: the rate is out of range.
             OutOfRangeError: the file ends before the span starts.
             CorruptError: a payload cannot be a coded stream.
         """
@@ -116,9 +127,11 @@ class Decoder:
         """Yield the samples of a file that is read from a pipe, chunk by chunk; as `samples`.
 
         Raises:
+            ArgumentError: as `samples`.
             FormatError: the file is damaged or cut off.
             OutOfRangeError: the file ends before the span starts.
         """
+        n_samples_in(reader.header, sample_rate_hz, span)
         output = _Output(self, reader.header, sample_rate_hz, span, LIVE_CORE_FRAMES)
         for chunk in output.needed(reader.chunks()):
             if isinstance(chunk, Chunk):
@@ -256,6 +269,8 @@ class _Output:
         self._model_at += x.shape[1]
         x = x[:, start:end]
         for first in range(0, x.shape[1], RESAMPLED_AT_ONCE):
+            if self._n_given + self._held.shape[1] == self._n_to_give:
+                return
             block = self._resampler.push(x[:, first : first + RESAMPLED_AT_ONCE])
             yield from self._given(block)
 
@@ -331,8 +346,13 @@ def n_samples_in(header: AnyHeader, sample_rate_hz: int, span: Span = EVERYTHING
     The whole of a file has exactly the original's number at the original's rate.
 
     Raises:
+        ArgumentError: the rate is out of range.
         OutOfRangeError: the file ends before the span starts.
     """
+    low, high = MIN_SAMPLE_RATE_HZ, MAX_SAMPLE_RATE_HZ
+    is_number = isinstance(sample_rate_hz, Real)
+    if not (is_number and low <= sample_rate_hz <= high and sample_rate_hz % 1 == 0):
+        raise ArgumentError(f"sample rate {sample_rate_hz!r} Hz ({low} to {high} expected)")
     start, end = span.samples(sample_rate_hz)
     whole = n_samples_at(header, sample_rate_hz)
     if whole is None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
+from numbers import Integral
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from hzc.blocks import Blocks, FloatArray
 from hzc.coding import quantize
 from hzc.coding.entropy import IntArray
 from hzc.container import CHUNK_FRAMES, Chunk, Header, StreamHeader
-from hzc.errors import DesyncError, UnsupportedAudioError
+from hzc.errors import ArgumentError, DesyncError, UnsupportedAudioError
 from hzc.model import kl
 from hzc.model.backend import Networks
 from hzc.model.file import Model
@@ -101,8 +102,10 @@ class Encoder:
 
         Raises:
             UnsupportedAudioError: no samples, NaN or infinity, too many channels, or the rate.
+            ArgumentError: a step index out of range, or other channels.
             DesyncError: verification failed.
         """
+        step_index = self._step_index(step_index)
         latents = self.latents(source, channels=channels, progress=progress)
         return self.code(latents, step_index, verify=verify, with_kl=with_kl)
 
@@ -118,6 +121,7 @@ class Encoder:
 
         Raises:
             UnsupportedAudioError: as `encode`.
+            ArgumentError: as `encode`.
         """
         source = _chosen(source, channels)
         found = level.survey(source)
@@ -153,7 +157,8 @@ class Encoder:
             with_kl: As `encode`.
 
         Raises:
-            DesyncError: verification failed.
+            ArgumentError: as `encode`.
+            DesyncError: as `encode`.
         """
         n_channels, _, n_frames = latents.y.shape
         header = Header(
@@ -203,9 +208,10 @@ class Encoder:
 
         Raises:
             UnsupportedAudioError: as `encode`.
+            ArgumentError: as `encode`.
             DesyncError: as `encode`.
         """
-        source = _chosen(source, channels)
+        step_index, source = self._step_index(step_index), _chosen(source, channels)
         blocks = sources.checked(source.blocks(), source.sample_rate_hz)
         first = list(_until(blocks, STREAM_AFTER_S * source.sample_rate_hz))
         if sum(block.shape[1] for block in first) <= STREAM_AFTER_S * source.sample_rate_hz:
@@ -230,8 +236,17 @@ class Encoder:
             n_latent=self.model.config.n_latent,
             sample_rate_hz=sample_rate_hz,
             n_channels=n_channels,
-            step_index=self.model.default_step_index if step_index is None else step_index,
+            step_index=self._step_index(step_index),
         )
+
+    def _step_index(self, step_index: int | None) -> int:
+        """Return the step index to code with."""
+        if step_index is None:
+            return self.model.default_step_index
+        limit = container.MAX_STEP_INDEX
+        if not (isinstance(step_index, Integral) and abs(step_index) <= limit):
+            raise ArgumentError(f"step index {step_index!r} (-{limit} to {limit} expected)")
+        return int(step_index)
 
     def _resampler(self, source: Source) -> Resampler:
         model_rate_hz = self.model.config.sample_rate_hz
@@ -344,10 +359,12 @@ def _chosen(source: Source, channels: str | int) -> Source:
     low, high = container.MIN_SAMPLE_RATE_HZ, container.MAX_SAMPLE_RATE_HZ
     if not low <= source.sample_rate_hz <= high:
         raise UnsupportedAudioError(f"sample rate {source.sample_rate_hz} Hz ({low} to {high})")
-    if isinstance(channels, int):
-        return sources.one_channel(source, channels)
+    if isinstance(channels, Integral):
+        return sources.one_channel(source, int(channels))
     if channels == "mix":
         return sources.mixed(source)
+    if channels != "keep":
+        raise ArgumentError(f"channels {channels!r} ('mix', 'keep' or a number expected)")
     if source.n_channels > container.MAX_CHANNELS:
         raise UnsupportedAudioError(
             f"{source.n_channels} channels (at most {container.MAX_CHANNELS} can be kept)",

@@ -125,7 +125,7 @@ class Prior:
         """Largest |symbol - mean| that the tables can code without an escape."""
         return int(self.tables.shape[2]) // 2 - 1
 
-    @property
+    @cached_property
     def fingerprint(self) -> int:
         """CRC-16 of everything that decides a probability; written into every file."""
         crc = 0xFFFF

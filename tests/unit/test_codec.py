@@ -271,10 +271,23 @@ def test_encode_of_unusable_audio_raises(tiny_codec, samples, rate_hz, channels,
         tiny_codec.encode(samples, rate_hz, channels=channels)
 
 
-@pytest.mark.parametrize("step_index", [-65, 65, 1_000])
-def test_encode_with_a_step_index_out_of_range_is_refused(tiny_codec, step_index):
-    with pytest.raises(ArgumentError, match=f"step index {step_index}"):
-        tiny_codec.encode(np.zeros(9), 16_000, step_index=step_index)
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [("step_index", (-65, 65, 2.5, "3", float("nan"))), ("channels", ("all", "1", None, 1.0))],
+)
+def test_encode_with_an_option_out_of_range_is_refused(tiny_codec, option, values):
+    for value in values:
+        with pytest.raises(ArgumentError, match=option.replace("_", " ")):
+            tiny_codec.encode(np.zeros((2, 9)), 16_000, **{option: value})
+
+
+def test_numbers_may_be_of_numpy(tiny_codec, sound):
+    pair, two = np.stack([sound(9_000), sound(9_000, seed=1)]), np.int64(2)
+    data = tiny_codec.encode(pair, np.float32(16_000), channels=two, step_index=two)
+    assert data == tiny_codec.encode(pair[1], 16_000, step_index=2)
+    assert np.array_equal(
+        tiny_codec.decode(data, np.int32(8_000))[0], tiny_codec.decode(data, 8_000)[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -283,7 +296,11 @@ def test_encode_with_a_step_index_out_of_range_is_refused(tiny_codec, step_index
         ({"sample_rate_hz": 999}, "sample rate 999 Hz"),
         ({"sample_rate_hz": 768_001}, "sample rate 768001 Hz"),
         ({"sample_rate_hz": 0}, "sample rate 0 Hz"),
+        ({"sample_rate_hz": "16000"}, "sample rate '16000' Hz"),
+        ({"sample_rate_hz": 16_000.5}, "sample rate 16000.5 Hz"),
+        ({"data": "text"}, "str .bytes expected"),
         ({"start_s": -0.1}, "from -0.1 s"),
+        ({"start_s": "1"}, "from '1' s"),
         ({"duration_s": 0.0}, "a span of 0.0 s"),
         ({"duration_s": -1.0}, "a span of -1.0 s"),
         ({"start_s": float("inf")}, "from inf s"),
@@ -295,7 +312,7 @@ def test_encode_with_a_step_index_out_of_range_is_refused(tiny_codec, step_index
 def test_decode_of_a_rate_or_a_time_out_of_range_is_refused(tiny_codec, sound, options, message):
     data = tiny_codec.encode(sound(5_000), 16_000)
     with pytest.raises(ArgumentError, match=message):
-        tiny_codec.decode(data, **options)
+        tiny_codec.decode(**{"data": data, **options})
 
 
 def test_decode_from_beyond_the_end_raises(tiny_codec, sound):

@@ -105,23 +105,37 @@ def speech():
     return np.tile(samples, 4)
 
 
-@pytest.mark.parametrize("kind", ["hush first", "hush last", "much quieter", "much louder"])
-def test_a_stream_has_the_level_of_the_recording_in_every_part(shipped, speech, kind):
-    twelve, rest = speech[: 12 * RATE_HZ], speech[12 * RATE_HZ : 24 * RATE_HZ]
-    samples = {
-        "hush first": np.concatenate([hush(12), rest]),
-        "hush last": np.concatenate([twelve, hush(12)]),
-        "much quieter": np.concatenate([twelve, rest * 10.0 ** (-25 / 20)]),
-        "much louder": np.concatenate([twelve * 10.0 ** (-25 / 20), rest]),
-    }[kind]
-    found = decoded(shipped, streamed(shipped, samples))
-    by_name = decoded(shipped, shipped.encode(samples, RATE_HZ))
+@pytest.mark.parametrize(
+    ("begins_s", "ends_s", "room_db"),
+    [(12, 24, -65), (9.97, 24, -65), (9.5, 24, -65), (12, 24, -45), (0, 12, -65), (12, 24, None)],
+)
+def test_speech_in_a_quiet_room_has_its_level_and_no_click(
+    shipped, speech, begins_s, ends_s, room_db
+):
+    samples = np.zeros(24 * RATE_HZ, np.float32) if room_db is None else hush(24, -room_db)
+    part = slice(round(begins_s * RATE_HZ), ends_s * RATE_HZ)
+    samples[part] = speech[: part.stop - part.start]
+    assert_as_by_name(shipped, samples)
+
+
+@pytest.mark.parametrize("gains_db", [(0, -25), (-25, 0)])
+def test_speech_that_changes_its_level_comes_back_so(shipped, speech, gains_db):
+    gains = np.repeat(10.0 ** (np.array(gains_db) / 20), 12 * RATE_HZ)
+    assert_as_by_name(shipped, speech[: 24 * RATE_HZ] * gains)
+
+
+def assert_as_by_name(codec, samples):
+    """Compare a stream with the file of the same recording: levels of 2 s, and chunk edges."""
+    found = decoded(codec, streamed(codec, samples))
+    by_name = decoded(codec, codec.encode(samples, RATE_HZ))
     for start in range(0, len(samples), 2 * RATE_HZ):
         part = slice(start, start + 2 * RATE_HZ)
-        assert level_db(found[part]) == pytest.approx(level_db(by_name[part]), abs=1.5), start
-    for border in (10 * RATE_HZ, 20 * RATE_HZ):
-        step = np.abs(np.diff(found[border - 3 : border + 3])).max()
-        assert step < 0.02
+        if level_db(samples[part]) > -55:
+            assert level_db(found[part]) == pytest.approx(level_db(by_name[part]), abs=1.0), start
+    for edge in (10 * RATE_HZ, 20 * RATE_HZ):
+        around = slice(edge - 320, edge + 320)
+        jumps = (np.abs(np.diff(x[around])).max() for x in (found, by_name))
+        assert next(jumps) < next(jumps) + 0.02
 
 
 def test_gain_is_kept_through_silence_and_limited_for_noise(tiny_codec, sound):
