@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
+from itertools import chain, repeat
 from numbers import Integral
 
 import numpy as np
@@ -171,7 +171,9 @@ class Encoder:
         for start in range(0, n_frames, CHUNK_FRAMES):
             y = latents.y[..., start : start + CHUNK_FRAMES]
             symbols = quantize.to_symbols(y, step)
-            payloads = self._payloads(symbols, header.step_index, verify)
+            payloads = tuple(map(self.model.prior.encode, symbols, repeat(header.step_index)))
+            if verify:
+                self._verify(payloads, symbols, header.step_index)
             chunks.append(Chunk(y.shape[-1], payloads, latents.gain_half_db))
             if with_kl:
                 kl_bits += sum(
@@ -255,15 +257,12 @@ class Encoder:
     def _analysis(self, core_frames: int, n_channels: int) -> _Analysis:
         return _Analysis(self._networks, core_frames, n_channels)
 
-    def _payloads(self, symbols: IntArray, step_index: int, verify: bool) -> tuple[bytes, ...]:
-        """Return the payload of every channel of a chunk, int32 [channel, D, F]."""
-        prior = self.model.prior
-        payloads = [prior.encode(channel, step_index) for channel in symbols]
-        if verify:
-            again = prior.decode(payloads, [symbols.shape[-1]] * len(payloads), step_index)
-            if not np.array_equal(np.stack(again), symbols):
-                raise DesyncError("verification failed: other symbols came back than were coded")
-        return tuple(payloads)
+    def _verify(self, payloads: tuple[bytes, ...], symbols: IntArray, step_index: int) -> None:
+        """Raise DesyncError unless the payloads of a chunk give int32 [channel, D, F] again."""
+        lengths = [symbols.shape[-1]] * len(payloads)
+        again = self.model.prior.decode(list(payloads), lengths, step_index)
+        if not np.array_equal(np.stack(again), symbols):
+            raise DesyncError("verification failed: other symbols came back than were coded")
 
 
 class EncoderStream:
@@ -315,7 +314,10 @@ class EncoderStream:
 
     def _record(self, y: FloatArray) -> bytes:
         symbols = quantize.to_symbols(y, self._step)
-        payloads = self._encoder._payloads(symbols, self._header.step_index, self._verify)
+        encoder, step_index = self._encoder, self._header.step_index
+        payloads = tuple(map(encoder.model.prior.encode, symbols, repeat(step_index)))
+        if self._verify:
+            encoder._verify(payloads, symbols, step_index)
         chunk = Chunk(y.shape[-1], payloads, self._level.gains_half_db[self._n_chunks])
         record = container.pack_chunk(self._header, self._packed_header, self._n_chunks, chunk)
         self._payload_bytes += sum(map(len, payloads))

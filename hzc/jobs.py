@@ -24,9 +24,8 @@ from hzc.options import DecodeOptions, EncodeOptions, Options
 
 if TYPE_CHECKING:
     from hzc.audio.sources import Source
-    from hzc.blocks import Blocks
+    from hzc.audio.writers import WavStream, Writer
     from hzc.codec import Codec
-    from hzc.decoder import Decoder
 
 Progress = Callable[[float, float | None], None]
 """Takes seconds of audio done since its last call, and the seconds in all (None if unknown)."""
@@ -257,13 +256,32 @@ class DecodeJob(_FileJob):
         Raises:
             HzcError: the target could not be made, and is as it was before.
         """
-        options, target = self.options, self.target
-        files.check_target(target, force=options.force)
+        from hzc.decoder import Span, n_samples_in
+
+        options = self.options
+        files.check_target(self.target, force=options.force)
         with self._file() as file:
             decoder = models.to_decode(file.header, options).decoder
             if isinstance(file, Salvaged):
                 file = decoder.vetted(file)
-            outcome = self._written(decoder, file, progress)
+            header, span = file.header, Span(options.start_s, options.duration_s)
+            rate_hz = options.sample_rate_hz
+            if rate_hz is None:
+                rate_hz = header.sample_rate_hz
+            n_samples = n_samples_in(header, rate_hz, span)
+            total_s = None if n_samples is None else n_samples / rate_hz
+            if isinstance(file, Reader):
+                blocks = decoder.stream(file, rate_hz, span)
+            else:
+                blocks = decoder.samples(file, rate_hz, span)
+            with self._writer(rate_hz, header.n_channels, n_samples) as writer:
+                for block in blocks:
+                    writer.write(block)
+                    progress(block.shape[1] / rate_hz, total_s)
+        outcome = Outcome(
+            source=self.source, target=self.target, duration_s=writer.n_samples / rate_hz,
+            sample_rate_hz=rate_hz, n_channels=header.n_channels, n_clipped=writer.n_clipped,
+        )  # fmt: skip
         if isinstance(file, Salvaged) and not file.is_whole:
             return replace(outcome, lost_s=file.lost_s, error=LossError(file.summary()))
         return outcome
@@ -281,41 +299,21 @@ class DecodeJob(_FileJob):
             with files.open_input(self.source) as stream:
                 yield Reader(InputStream(stream, self.source))
 
-    def _written(
-        self, decoder: Decoder, file: Container | Salvaged | Reader, progress: Progress
-    ) -> Outcome:
+    @contextmanager
+    def _writer(
+        self, sample_rate_hz: int, n_channels: int, n_samples: int | None
+    ) -> Iterator[Writer | WavStream]:
         from hzc.audio import writers
-        from hzc.decoder import Span, n_samples_in
 
-        options, target = self.options, self.target
-        span = Span(options.start_s, options.duration_s)
-        rate_hz = options.sample_rate_hz or file.header.sample_rate_hz
-        n_channels, n_samples = file.header.n_channels, n_samples_in(file.header, rate_hz, span)
-        total_s = None if n_samples is None else n_samples / rate_hz
-        n_written = 0
-
-        def blocks() -> Blocks:
-            nonlocal n_written
-            if isinstance(file, Reader):
-                decoded = decoder.stream(file, rate_hz, span)
-            else:
-                decoded = decoder.samples(file, rate_hz, span)
-            for block in decoded:
-                yield block
-                n_written += block.shape[1]
-                progress(block.shape[1] / rate_hz, total_s)
-
+        target, force = self.target, self.options.force
         if writers.output_format(target) == "WAV" and files.is_special(target):
             # What cannot be gone back in gets a header that need not be completed.
-            with files.open_output(target, force=options.force) as write:
-                n_clipped = writers.write_wav_stream(
-                    write, blocks(), rate_hz, n_channels, n_samples
-                )
+            with files.open_output(target, force=force) as send:
+                yield writers.WavStream(send, sample_rate_hz, n_channels, n_samples)
         else:
-            with files.atomic_write(target, force=options.force, like=self.like) as path:
-                size = writers.Size(n_channels, n_samples)
-                n_clipped = writers.write(path, target, blocks(), rate_hz, size)
-        return Outcome(
-            source=self.source, target=target, duration_s=n_written / rate_hz,
-            sample_rate_hz=rate_hz, n_channels=n_channels, n_clipped=n_clipped,
-        )  # fmt: skip
+            size = writers.Size(n_channels, n_samples)
+            with (
+                files.atomic_write(target, force=force, like=self.like) as path,
+                writers.open_writer(path, target, sample_rate_hz, size) as writer,
+            ):
+                yield writer

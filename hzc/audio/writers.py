@@ -5,18 +5,18 @@ from __future__ import annotations
 import errno
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
 
 from hzc.audio import riff
 from hzc.audio.pipes import openable, reason
-from hzc.blocks import Blocks
+from hzc.blocks import FloatArray
 from hzc.errors import HzcError, OutputWriteError
 
 MAX_WAV_BYTES = 2**32 - 2**16
@@ -49,24 +49,43 @@ def output_format(path: str | PathLike[str]) -> str:
     return name
 
 
-def write(
-    file: Path | io.BytesIO,
-    name: str | PathLike[str],
-    blocks: Blocks,
-    sample_rate_hz: int,
-    size: Size,
-) -> int:
-    """Write audio as 16-bit PCM, or as what the compressed formats use.
+class Writer:
+    """Takes the blocks of a file that is being written."""
+
+    def __init__(self, sound: soundfile.SoundFile) -> None:
+        """Write into an open file; see `open_writer`."""
+        self._sound = sound
+        self.n_samples = 0
+        """Per channel, so far."""
+        self.n_clipped = 0
+        """How many samples were beyond full scale and were clipped."""
+
+    def write(self, block: FloatArray) -> None:
+        """Write a block, float32 [channel, sample].
+
+        Raises:
+            OutputWriteError: the format cannot hold this much audio.
+        """
+        self.n_clipped += int(np.count_nonzero(np.abs(block) > 1.0))
+        self.n_samples += block.shape[1]
+        if self._sound.format == "WAV" and 2 * self.n_samples * len(block) > MAX_WAV_BYTES:
+            raise OutputWriteError(
+                "the audio is too long for a WAV file", hint="name a .w64 or .rf64 file"
+            )
+        self._sound.write(np.clip(block.T, -1.0, 1.0))
+
+
+@contextmanager
+def open_writer(
+    file: Path | io.BytesIO, name: str | PathLike[str], sample_rate_hz: int, size: Size
+) -> Iterator[Writer]:
+    """Give a writer of 16-bit PCM, or of what the compressed formats use.
 
     Args:
         file: Where the bytes go.
         name: What the user called the target: its suffix names the format, errors name it.
-        blocks: float32 [channel, sample].
         sample_rate_hz: Sample rate of the blocks.
         size: Channels and samples to come.
-
-    Returns:
-        How many samples were beyond full scale and were clipped.
 
     Raises:
         OutputWriteError: the system refused, or the format cannot hold this audio.
@@ -75,23 +94,20 @@ def write(
     if kind == "WAV" and (size.n_samples or 0) * size.n_channels * 2 > MAX_WAV_BYTES:
         kind = "RF64"
     subtype = "OPUS" if Path(name).suffix.lower() == ".opus" else None
-    settings = {
-        "samplerate": sample_rate_hz,
-        "channels": size.n_channels,
-        "format": kind,
-        "subtype": subtype,
-    }
+    is_pipe = isinstance(file, Path) and file.exists() and not file.is_file()
+    # libsndfile goes back to complete the header, which a pipe cannot.
+    target = io.BytesIO() if is_pipe else file
     try:
-        if isinstance(file, Path) and file.exists() and not file.is_file():
-            whole = io.BytesIO()  # for a pipe: libsndfile goes back to complete the header
-            n_clipped, _ = _write_blocks(whole, blocks, settings)
-            file.write_bytes(whole.getvalue())
-            return n_clipped
-        target = file if isinstance(file, io.BytesIO) else openable(file)
-        n_clipped, n_samples = _write_blocks(target, blocks, settings)
-        if isinstance(file, Path) and not _ends_with_sample(file, n_samples):
+        with soundfile.SoundFile(
+            target if isinstance(target, io.BytesIO) else openable(target), "w",
+            sample_rate_hz, size.n_channels, subtype, format=kind,
+        ) as sound:  # fmt: skip
+            writer = Writer(sound)
+            yield writer
+        if isinstance(file, Path) and isinstance(target, io.BytesIO):
+            file.write_bytes(target.getvalue())
+        elif isinstance(file, Path) and not _ends_with_sample(file, writer.n_samples):
             raise OSError(errno.ENOSPC, "its end is missing")
-        return n_clipped
     except HzcError:
         raise  # from the blocks; a FormatError is a ValueError too
     except (soundfile.LibsndfileError, OSError, ValueError, AssertionError) as error:
@@ -102,56 +118,39 @@ def write(
         ) from error
 
 
-def write_wav_stream(
-    send: Callable[[bytes], None],
-    blocks: Blocks,
-    sample_rate_hz: int,
-    n_channels: int,
-    n_samples: int | None,
-) -> int:
-    """Write a 16-bit WAV block by block, never going back.
+class WavStream:
+    """Writes a 16-bit WAV block by block, never going back; as `Writer`."""
 
-    Args:
-        send: Takes all bytes it is given.
-        blocks: float32 [channel, sample].
-        sample_rate_hz: Sample rate of the blocks.
-        n_channels: 1 … 1024.
-        n_samples: Samples per channel that will come, None where it is not known: the header then
-            has 0xFFFFFFFF for its sizes, as it has where they do not fit into 32 bits.
+    def __init__(
+        self,
+        send: Callable[[bytes], None],
+        sample_rate_hz: int,
+        n_channels: int,
+        n_samples: int | None,
+    ) -> None:
+        """Send the header.
 
-    Returns:
-        How many samples were beyond full scale and were clipped.
+        Args:
+            send: Takes all bytes it is given.
+            sample_rate_hz: Sample rate of the blocks.
+            n_channels: 1 … 1024.
+            n_samples: Samples per channel that will come, None where it is not known: the header
+                then has 0xFFFFFFFF for its sizes, as it has where they do not fit into 32 bits.
+        """
+        self._send, self._sample_rate_hz = send, sample_rate_hz
+        self.n_samples = self.n_clipped = 0
+        coding = riff.Coding(riff.PCM, 16, n_channels, sample_rate_hz)
+        send(riff.header(coding, None if n_samples is None else coding.align * n_samples))
 
-    Raises:
-        OutputWriteError: a block cannot be 16-bit audio.
-    """
-    coding = riff.Coding(riff.PCM, 16, n_channels, sample_rate_hz)
-    send(riff.header(coding, None if n_samples is None else coding.align * n_samples))
-    n_clipped = 0
-    for block in blocks:
-        wav = io.BytesIO()
-        size = Size(n_channels, block.shape[1])
-        n_clipped += write(wav, "-", iter((block,)), sample_rate_hz, size)
+    def write(self, block: FloatArray) -> None:
+        """Write a block, float32 [channel, sample]."""
+        wav, size = io.BytesIO(), Size(*block.shape)
+        with open_writer(wav, "-", self._sample_rate_hz, size) as writer:
+            writer.write(block)
+        self.n_samples += writer.n_samples
+        self.n_clipped += writer.n_clipped
         wav.seek(-2 * block.size, os.SEEK_END)
-        send(wav.read())
-    return n_clipped
-
-
-def _write_blocks(
-    target: io.BytesIO | str | bytes, blocks: Blocks, settings: dict[str, Any]
-) -> tuple[int, int]:
-    """Write all blocks; return how many samples were clipped, and how many a channel has."""
-    n_clipped = n_samples = 0
-    with soundfile.SoundFile(target, "w", **settings) as sound:
-        for block in blocks:
-            n_clipped += int(np.count_nonzero(np.abs(block) > 1.0))
-            n_samples += block.shape[1]
-            if sound.format == "WAV" and 2 * n_samples * block.shape[0] > MAX_WAV_BYTES:
-                raise OutputWriteError(
-                    "the audio is too long for a WAV file", hint="name a .w64 or .rf64 file"
-                )
-            sound.write(np.clip(block.T, -1.0, 1.0))
-    return n_clipped, n_samples
+        self._send(wav.read())
 
 
 def _ends_with_sample(path: Path, n_samples: int) -> bool:

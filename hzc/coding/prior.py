@@ -209,7 +209,7 @@ class Prior:
         order = sorted(range(len(payloads)), key=lambda i: -n_frames[i])
         coders = [PayloadDecoder(payloads[i]) for i in order]
         longest = n_frames[order[0]] if order else 0
-        k, d = self.context_frames, self.n_latent
+        k, d, escape = self.context_frames, self.n_latent, self.tables.shape[2] - 1
         symbols = np.zeros((len(order), k + longest, d), dtype=np.int32)
         context = np.zeros((len(order), 1 + (k + 1) * d))
         context[:, 0] = step_index
@@ -218,12 +218,16 @@ class Prior:
             past = symbols[:live, t : t + k].reshape(live, k * d)
             context[:live, 1 : 1 + k * d] = np.clip(past, -CONTEXT_CLIP, CONTEXT_CLIP)
             for group in range(self.n_groups):
-                decoded = self._decode_group(group, context[:live], coders)
                 columns = slice(group * self.group_size, (group + 1) * self.group_size)
-                symbols[:live, k + t, columns] = decoded
-                context[:live, 1 + k * d :][:, columns] = np.clip(
-                    decoded, -CONTEXT_CLIP, CONTEXT_CLIP
-                )
+                decoded = symbols[:live, k + t, columns]
+                whole, index = self.predict(group, context[:live])
+                for row in range(live):
+                    entries = coders[row].take(self._counts[index[row]])
+                    decoded[row] = entries - self.max_residual + whole[row]
+                    for column in np.flatnonzero(entries == escape):
+                        decoded[row, column] = coders[row].take_value()
+                clipped = np.clip(decoded, -CONTEXT_CLIP, CONTEXT_CLIP)
+                context[:live, 1 + k * d :][:, columns] = clipped
         result: list[IntArray] = [np.empty(0, dtype=np.int32)] * len(order)
         for row, i in enumerate(order):
             result[i] = np.ascontiguousarray(symbols[row, k : k + n_frames[i]].T)
@@ -276,20 +280,6 @@ class Prior:
         escaped = np.abs(residual) > self.max_residual
         entries = np.where(escaped, self.tables.shape[2] - 1, residual + self.max_residual)
         return entries.astype(np.int32), escaped
-
-    def _decode_group(
-        self, group: int, context: ExactArray, coders: list[PayloadDecoder]
-    ) -> IntArray:
-        """Return int32 [n, D / G], the next group of each of the n first coders."""
-        whole, index = self.predict(group, context)
-        symbols = np.empty_like(whole)
-        escape = self.tables.shape[2] - 1
-        for row in range(len(context)):
-            entries = coders[row].take(self._counts[index[row]])
-            symbols[row] = entries - self.max_residual + whole[row]
-            for column in np.flatnonzero(entries == escape):
-                symbols[row, column] = coders[row].take_value()
-        return symbols
 
 
 def _shift_clamp(accumulator: ExactArray, shift: int) -> ExactArray:

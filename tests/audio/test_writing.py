@@ -21,6 +21,16 @@ LOSSY = {"a.ogg": "OGG", "a.opus": "OGG", "a.mp3": "MP3"}
 NOISE = (np.random.default_rng(0).integers(-32_767, 32_768, (2, 5_000)) / 32_768).astype(np.float32)
 
 
+def write(
+    path: Path, name: Path | str, blocks: Iterator[np.ndarray], rate_hz: int, size: Size
+) -> int:
+    """Write all blocks; return how many samples were clipped."""
+    with writers.open_writer(path, name, rate_hz, size) as writer:
+        for block in blocks:
+            writer.write(block)
+    return writer.n_clipped
+
+
 def pieces(samples: np.ndarray, *cuts: int) -> Iterator[np.ndarray]:
     return iter(np.split(samples, cuts, axis=1))
 
@@ -43,7 +53,7 @@ def test_output_format_of_another_suffix_raises(name):
 @pytest.mark.parametrize("name", LOSSLESS)
 def test_write_of_a_lossless_format_keeps_sixteen_bits(tmp_path, name, n_declared):
     path = tmp_path / name
-    assert writers.write(path, name, pieces(NOISE, 1, 2_000), 22_050, Size(2, n_declared)) == 0
+    assert write(path, name, pieces(NOISE, 1, 2_000), 22_050, Size(2, n_declared)) == 0
     found, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
     assert rate_hz == 22_050
     assert soundfile.info(path).subtype == "PCM_16"
@@ -54,7 +64,7 @@ def test_write_of_a_lossless_format_keeps_sixteen_bits(tmp_path, name, n_declare
 def test_write_of_a_lossy_format_can_be_read(tmp_path, name):
     path = tmp_path / name
     samples = 0.5 * np.sin(np.arange(19_200) / 20).astype(np.float32).reshape(1, -1)
-    writers.write(path, name, pieces(samples, 700), 48_000, Size(1, 19_200))
+    write(path, name, pieces(samples, 700), 48_000, Size(1, 19_200))
     found = np.concatenate(list(sources.open_source(path).blocks()), axis=1)
     assert found.shape[1] == pytest.approx(19_200, abs=2_400)
     assert np.sqrt(np.mean(found**2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.1)
@@ -64,7 +74,7 @@ def test_write_of_a_lossy_format_can_be_read(tmp_path, name):
 def test_write_of_what_is_beyond_full_scale_clips_and_counts_it(tmp_path):
     samples = np.array([[0.0, 1.0, 1.001, -1.0, -1.2, 9.0]], dtype=np.float32)
     path = tmp_path / "a.wav"
-    assert writers.write(path, path, iter([samples, samples]), 16_000, Size(1, 12)) == 6
+    assert write(path, path, iter([samples, samples]), 16_000, Size(1, 12)) == 6
     found, _ = soundfile.read(path, dtype="int16")
     assert found.tolist() == 2 * [0, 32_767, 32_767, -32_768, -32_768, 32_767]
 
@@ -73,13 +83,13 @@ def test_write_of_a_wav_too_large_for_its_sizes_becomes_rf64_or_raises(tmp_path,
     monkeypatch.setattr(writers, "MAX_WAV_BYTES", 1_000)
     path = tmp_path / "a.wav"
     for n_samples, magic in ((250, b"RIFF"), (251, b"RF64")):
-        writers.write(path, path, pieces(NOISE[:, :250]), 16_000, Size(2, n_samples))
+        write(path, path, pieces(NOISE[:, :250]), 16_000, Size(2, n_samples))
         assert path.read_bytes()[:4] == magic
     with pytest.raises(OutputWriteError, match="too long for a WAV file") as caught:
-        writers.write(path, path, pieces(NOISE[:, :375], 125, 250), 16_000, Size(2, None))
+        write(path, path, pieces(NOISE[:, :375], 125, 250), 16_000, Size(2, None))
     for suffix in re.findall(r"\.\w+", caught.value.hint):
         path = tmp_path / f"a{suffix}"
-        writers.write(path, path, pieces(NOISE[:, :375], 125, 250), 16_000, Size(2, None))
+        write(path, path, pieces(NOISE[:, :375], 125, 250), 16_000, Size(2, None))
         assert soundfile.info(path).frames == 375
 
 
@@ -90,7 +100,7 @@ def test_write_of_a_wav_too_large_for_its_sizes_becomes_rf64_or_raises(tmp_path,
 def test_write_of_what_cannot_be_raises(tmp_path, name, rate_hz, n_channels):
     blocks = iter([np.zeros((n_channels, 100), dtype=np.float32)])
     with pytest.raises(OutputWriteError, match="cannot write the audio") as caught:
-        writers.write(tmp_path / name, name, blocks, rate_hz, Size(n_channels, 100))
+        write(tmp_path / name, name, blocks, rate_hz, Size(n_channels, 100))
     assert caught.value.hint
     assert caught.value.path == name
 
@@ -102,32 +112,32 @@ def broken_blocks() -> Iterator[np.ndarray]:
 
 def test_write_of_blocks_that_fail_raises_their_error(tmp_path):
     with pytest.raises(CorruptError, match="no more"):
-        writers.write(tmp_path / "a.wav", "a.wav", broken_blocks(), 16_000, Size(1, 200))
-    with pytest.raises(CorruptError, match="no more"):
-        writers.write_wav_stream(lambda data: None, broken_blocks(), 16_000, 1, None)
+        write(tmp_path / "a.wav", "a.wav", broken_blocks(), 16_000, Size(1, 200))
 
 
 # --- in order only --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n_channels", [1, 2])
-def test_write_wav_stream_gives_the_bytes_of_a_file(n_channels, tmp_path):
+def test_wav_stream_gives_the_bytes_of_a_file(n_channels, tmp_path):
     samples = np.random.default_rng(2).normal(0, 0.7, (n_channels, 5_000)).astype(np.float32)
     samples[0, :6] = (1.0, -1.0, 1 - 2**-16, -(2**-16), 2**-16, 0.0)
     written: list[bytes] = []
-    n_clipped = writers.write_wav_stream(
-        written.append, pieces(samples, 0, 1, 1_700), 22_050, n_channels, 5_000
-    )
+    stream = writers.WavStream(written.append, 22_050, n_channels, 5_000)
+    for block in pieces(samples, 0, 1, 1_700):
+        stream.write(block)
     path = tmp_path / "a.wav"
     size = Size(n_channels, 5_000)
-    assert writers.write(path, path, pieces(samples), 22_050, size) == n_clipped > 0
+    assert write(path, path, pieces(samples), 22_050, size) == stream.n_clipped > 0
     assert b"".join(written) == path.read_bytes()
 
 
 @pytest.mark.parametrize("n_samples", [None, 2**31])
-def test_write_wav_stream_of_unknown_or_huge_length_has_dummy_sizes(n_samples):
+def test_wav_stream_of_unknown_or_huge_length_has_dummy_sizes(n_samples):
     written: list[bytes] = []
-    writers.write_wav_stream(written.append, pieces(NOISE[:1], 100), 16_000, 1, n_samples)
+    stream = writers.WavStream(written.append, 16_000, 1, n_samples)
+    for block in pieces(NOISE[:1], 100):
+        stream.write(block)
     data = b"".join(written)
     assert struct.unpack("<I", data[4:8]) == struct.unpack("<I", data[40:44]) == (2**32 - 1,)
     found = np.concatenate(list(sources.open_source(data).blocks()), axis=1)
