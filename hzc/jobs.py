@@ -256,12 +256,12 @@ class DecodeJob(_FileJob):
         Raises:
             HzcError: the target could not be made, and is as it was before.
         """
-        from hzc.decoder import Span, n_samples_in
-
         options = self.options
         files.check_target(self.target, force=options.force)
         with self._file() as file:
             decoder = models.to_decode(file.header, options).decoder
+            from hzc.decoder import Span, n_samples_in
+
             if isinstance(file, Salvaged):
                 file = decoder.vetted(file)
             header, span = file.header, Span(options.start_s, options.duration_s)
