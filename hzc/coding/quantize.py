@@ -7,12 +7,10 @@ variance of the noise that the synthesis transform was trained with, times 2^(st
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from hzc.blocks import FloatArray
 from hzc.coding.entropy import MAX_VALUE, MIN_VALUE, IntArray
 from hzc.errors import LatentError
-
-FloatArray = npt.NDArray[np.float32]
 
 STEP_INDEXES_PER_OCTAVE = 8
 
@@ -31,7 +29,9 @@ def steps(
         float32 [D], > 0.
     """
     index = step_index + np.asarray(step_offsets or 0, dtype=np.float64)
-    return (base_step * 2.0 ** (index / STEP_INDEXES_PER_OCTAVE)).astype(np.float32)
+    # In float64 whatever the release of numpy: the noise follows from the last bit of a latent.
+    exact = base_step.astype(np.float64) * 2.0 ** (index / STEP_INDEXES_PER_OCTAVE)
+    return exact.astype(np.float32)
 
 
 def to_symbols(y: FloatArray, step: FloatArray) -> IntArray:
