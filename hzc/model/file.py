@@ -139,10 +139,10 @@ def open_model(name_or_path: str | PathLike[str] | None = None) -> Model:
     if name_or_path is not None and str(name_or_path).endswith(".safetensors"):
         return _open(Path(name_or_path))
     spec = registry.find_name(str(name_or_path or registry.default_name()))
-    return _open_registered(spec)
+    return open_registered(spec)
 
 
-def _open_registered(spec: registry.ModelSpec) -> Model:
+def open_registered(spec: registry.ModelSpec) -> Model:
     """Return the file of a registered model, its checksum verified.
 
     Raises:
@@ -176,7 +176,7 @@ def open_for_id(model_id: int, name_or_path: str | PathLike[str] | None = None) 
         WeightsError: the weights are missing or damaged.
     """
     if name_or_path is None:
-        return _open_registered(registry.find_id(model_id))
+        return open_registered(registry.find_id(model_id))
     file = open_model(name_or_path)
     if file.model_id != model_id:
         raise UnknownModelError(
