@@ -130,8 +130,9 @@ class Encoder:
             source = level.high_passed(source)
             found = level.survey(source)  # what the filter takes out is no part of the level
         gain_half_db = level.gain_for(found.level_db)
-        resampler = self._resampler(source)
-        analysis = self._analysis(CORE_FRAMES, source.n_channels)
+        n_channels, model_rate_hz = source.n_channels, self.model.config.sample_rate_hz
+        resampler = Resampler(n_channels, source.sample_rate_hz, model_rate_hz)
+        analysis = _Analysis(self._networks, CORE_FRAMES, n_channels)
         gain, done = level.linear_gain(gain_half_db), []
         for block in _first_samples(source.blocks(), found.n_samples):
             done.append(analysis.push(resampler.push(block * gain)))
@@ -250,13 +251,6 @@ class Encoder:
             raise ArgumentError(f"step index {step_index!r} (-{limit} to {limit} expected)")
         return int(step_index)
 
-    def _resampler(self, source: Source) -> Resampler:
-        model_rate_hz = self.model.config.sample_rate_hz
-        return Resampler(source.n_channels, source.sample_rate_hz, model_rate_hz)
-
-    def _analysis(self, core_frames: int, n_channels: int) -> _Analysis:
-        return _Analysis(self._networks, core_frames, n_channels)
-
     def _verify(self, payloads: tuple[bytes, ...], symbols: IntArray, step_index: int) -> None:
         """Raise DesyncError unless the payloads of a chunk give int32 [channel, D, F] again."""
         lengths = [symbols.shape[-1]] * len(payloads)
@@ -273,7 +267,7 @@ class EncoderStream:
         self._encoder, self._header, self._verify = encoder, header, verify
         model_rate_hz = encoder.model.config.sample_rate_hz
         self._level = StreamLevel(header.sample_rate_hz, header.n_channels, model_rate_hz)
-        self._analysis = encoder._analysis(LIVE_CORE_FRAMES, header.n_channels)
+        self._analysis = _Analysis(encoder._networks, LIVE_CORE_FRAMES, header.n_channels)
         self._step = quantize.steps(encoder.model.base_step, header.step_index)
         self._y = np.zeros((header.n_channels, header.n_latent, 0), dtype=np.float32)
         self._packed_header = container.pack_header(header)
