@@ -29,7 +29,7 @@ SHARING = {"OMP_WAIT_POLICY": "passive", "OPENBLAS_NUM_THREADS": "1"}
 """Settings with which several processes do not slow each other.
 
 Threads that wait for work otherwise keep their cores busy: four encodings at once on two cores took
-twice as long. The work is torch's, so that numpy's own linear algebra needs one thread only.
+twice as long. The networks do the work, so that numpy's own linear algebra needs one thread only.
 """
 ENDING_SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)

@@ -6,7 +6,7 @@ import errno
 import io
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -17,7 +17,7 @@ import soundfile
 from hzc.audio import riff
 from hzc.audio.pipes import openable, reason
 from hzc.blocks import FloatArray
-from hzc.errors import HzcError, OutputWriteError
+from hzc.errors import OutputWriteError
 
 MAX_WAV_BYTES = 2**32 - 2**16
 """A larger WAV is written as RF64, whose sizes have 64 bits, if its length is known beforehand."""
@@ -52,9 +52,9 @@ def output_format(path: str | PathLike[str]) -> str:
 class Writer:
     """Takes the blocks of a file that is being written."""
 
-    def __init__(self, sound: soundfile.SoundFile) -> None:
+    def __init__(self, sound: soundfile.SoundFile, name: str | PathLike[str]) -> None:
         """Write into an open file; see `open_writer`."""
-        self._sound = sound
+        self._sound, self._name = sound, name
         self.n_samples = 0
         """Per channel, so far."""
         self.n_clipped = 0
@@ -64,7 +64,7 @@ class Writer:
         """Write a block, float32 [channel, sample].
 
         Raises:
-            OutputWriteError: the format cannot hold this much audio.
+            OutputWriteError: the system refused, or the format cannot hold this much audio.
         """
         self.n_clipped += int(np.count_nonzero(np.abs(block) > 1.0))
         self.n_samples += block.shape[1]
@@ -72,7 +72,8 @@ class Writer:
             raise OutputWriteError(
                 "the audio is too long for a WAV file", hint="name a .w64 or .rf64 file"
             )
-        self._sound.write(np.clip(block.T, -1.0, 1.0))
+        with _refusals(self._name):
+            self._sound.write(np.clip(block.T, -1.0, 1.0))
 
 
 @contextmanager
@@ -97,19 +98,29 @@ def open_writer(
     is_pipe = isinstance(file, Path) and file.exists() and not file.is_file()
     # libsndfile goes back to complete the header, which a pipe cannot.
     target = io.BytesIO() if is_pipe else file
-    try:
-        with soundfile.SoundFile(
+    with _refusals(name):
+        sound = soundfile.SoundFile(
             target if isinstance(target, io.BytesIO) else openable(target), "w",
             sample_rate_hz, size.n_channels, subtype, format=kind,
-        ) as sound:  # fmt: skip
-            writer = Writer(sound)
-            yield writer
+        )  # fmt: skip
+    with ExitStack() as stack:
+        stack.callback(sound.close)
+        writer = Writer(sound, name)
+        yield writer
+        stack.pop_all()
+    with _refusals(name):
+        sound.close()
         if isinstance(file, Path) and isinstance(target, io.BytesIO):
             file.write_bytes(target.getvalue())
         elif isinstance(file, Path) and not _ends_with_sample(file, writer.n_samples):
             raise OSError(errno.ENOSPC, "its end is missing")
-    except HzcError:
-        raise  # from the blocks; a FormatError is a ValueError too
+
+
+@contextmanager
+def _refusals(name: str | PathLike[str]) -> Iterator[None]:
+    """Turn what libsndfile and the system refuse into an OutputWriteError."""
+    try:
+        yield
     except (soundfile.LibsndfileError, OSError, ValueError, AssertionError) as error:
         raise OutputWriteError(
             f"cannot write the audio ({reason(error) or 'short write'})",

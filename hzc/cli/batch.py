@@ -105,7 +105,7 @@ def show_outcome(
     Args:
         outcome: The result of a job.
         report: Counts it.
-        describe: Returns what to tell people and programs about a target that was made.
+        describe: Returns the line and the JSON values of a target that was made.
     """
     report.warn(outcome.source, outcome.warnings)
     error, is_made = outcome.error, outcome.duration_s is not None

@@ -59,8 +59,8 @@ def command(
     """  # noqa: D301 - click looks for the backspace itself
     options = DecodeOptions(
         model=model, device=device, backend=backend, force=force, skip_existing=skip_existing,
-        preserve=preserve,
-        sample_rate_hz=sample_rate or None, start_s=start, duration_s=duration, salvage=salvage,
+        preserve=preserve, sample_rate_hz=sample_rate or None, start_s=start,
+        duration_s=duration, salvage=salvage,
     )  # fmt: skip
     chosen = split_names(
         names, output, output_dir, is_recursive=recursive, input_suffixes=(".hzc",),
@@ -77,7 +77,7 @@ def command(
 
 
 def describe(outcome: Outcome) -> tuple[str, dict[str, Any]]:
-    """Return what to tell people and programs about a decoded file."""
+    """Return the line and the JSON values of a decoded file."""
     clipped = f"  ({outcome.n_clipped} samples clipped)" if outcome.n_clipped else ""
     values: dict[str, Any] = {
         "source": outcome.source, "path": outcome.target, "duration_s": outcome.duration_s,

@@ -74,8 +74,8 @@ def command(
         raise click.UsageError("--channel and --channels keep contradict each other")
     options = EncodeOptions(
         model=model, device=device, backend=backend, force=force, skip_existing=skip_existing,
-        preserve=preserve,
-        channels=channel or channels, step_index=step_index, strict=strict, verify=verify,
+        preserve=preserve, channels=channel or channels, step_index=step_index, strict=strict,
+        verify=verify,
         raw=RawLayout(sample_rate, raw_channels) if sample_rate else None,
     )  # fmt: skip
     chosen = split_names(
@@ -93,7 +93,7 @@ def command(
 
 
 def describe(outcome: Outcome) -> tuple[str, dict[str, Any]]:
-    """Return what to tell people and programs about an encoded file."""
+    """Return the line and the JSON values of an encoded file."""
     rate, n_mixed = outcome.rate, outcome.n_mixed
     assert rate is not None
     mixed = f"  ({n_mixed} channels mixed down to one)" if n_mixed > 1 else ""

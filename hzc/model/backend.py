@@ -54,7 +54,7 @@ def open_backend(model: Model, device: str = "cpu", backend: str | None = None) 
     if backend == "onnx" and device != "cpu":
         raise ArgumentError("the back end onnx runs on the processor only", hint="use torch")
     has_onnx = find_spec("onnxruntime") is not None
-    has_graphs = model.path.with_suffix(".synthesis.onnx").exists()
+    has_graphs = model.graph_path("synthesis").exists()
     if backend == "onnx" or (backend is None and device == "cpu" and has_onnx and has_graphs):
         if not has_onnx:
             raise ModelError("onnxruntime is not installed", hint="pip install onnxruntime")

@@ -66,6 +66,10 @@ class Model:
         except UNREADABLE as error:
             raise WeightsError(f"cannot read the weights ({error})", path=self.path) from error
 
+    def graph_path(self, part: str) -> Path:
+        """Return where the ONNX graph of a part is: "analysis" or "synthesis"."""
+        return self.path.with_suffix(f".{part}.onnx")
+
     def check(self, header: AnyHeader) -> None:
         """Raise DesyncError unless this model has the tables that a file was made with."""
         prior = self.prior

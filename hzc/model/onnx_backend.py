@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -17,11 +16,6 @@ from hzc.blocks import FloatArray
 from hzc.errors import WeightsError
 from hzc.model.dsp import Spectra
 from hzc.model.file import Model
-
-
-def graph_path(weights: Path, part: str) -> Path:
-    """Return where the graph of a part, "analysis" or "synthesis", of a weight file is."""
-    return weights.with_suffix(f".{part}.onnx")
 
 
 class OnnxBackend:
@@ -69,7 +63,7 @@ class OnnxBackend:
         }
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
         options.add_external_initializers(list(arrays), values)
-        path = graph_path(self._model.path, part)
+        path = self._model.graph_path(part)
         try:
             graph = path.read_bytes()
             return onnxruntime.InferenceSession(graph, options, ["CPUExecutionProvider"])

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hzc.audio.sources import resampled
+from hzc.blocks import FloatArray
 from hzc.train.config import AugmentConfig
 
-FloatArray = npt.NDArray[np.float32]
 Rng = np.random.Generator
 
 SPEEDS = (0.8, 1.35)

@@ -13,12 +13,11 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from hzc.audio import sources
+from hzc.blocks import FloatArray
 from hzc.errors import HzcError, TrainingError, UnsupportedAudioError
 from hzc.train.augment import SPEEDS, at_speed, augmented
 from hzc.train.config import DataConfig, TrainConfig
 from hzc.train.files import replacing
-
-FloatArray = npt.NDArray[np.float32]
 
 CacheKey = dict[str, Any]
 """Arrays that say what was decoded: names, sizes in bytes and times in ns, and to which rate."""

@@ -7,37 +7,15 @@ import warnings
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hzc.model.file import Model
-from hzc.model.onnx_backend import graph_path
 from hzc.model.torch_backend import TorchBackend
+from hzc.model.transforms import Analysis, Synthesis
 
 OPSET = 18
 WEIGHT_FILE = "weights"
 """Where the graph says that its weights are; they come from the weight file instead."""
-
-
-class _AnalysisTrunk(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, features: Tensor) -> Tensor:
-        y: Tensor = self.network.trunk(features)  # type: ignore[operator]
-        return y
-
-
-class _SynthesisTrunk(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, y_hat: Tensor, step_index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        spectra: tuple[Tensor, Tensor, Tensor] = self.network.trunk(  # type: ignore[operator]
-            y_hat, step_index
-        )
-        return spectra
 
 
 def write_graphs(model: Model) -> tuple[Path, Path]:
@@ -51,23 +29,23 @@ def write_graphs(model: Model) -> tuple[Path, Path]:
     per_frame = config.hop_length // config.stft_hop
     channels, frames = Dim("channels", min=1, max=64), Dim("frames", min=1, max=100_000)
     analysis = _written(
-        _AnalysisTrunk(backend._analysis),
+        backend._analysis,
         (torch.zeros(2, 24 * per_frame, config.n_bins),),
         ({0: channels, 1: per_frame * frames},),
-        ["features"], ["y"], graph_path(model.path, "analysis"),
+        ["features"], ["y"], model.graph_path("analysis"),
     )  # fmt: skip
     synthesis = _written(
-        _SynthesisTrunk(backend._synthesis),
+        backend._synthesis,
         (torch.zeros(2, config.n_latent, 24), torch.zeros(2)),
         ({0: channels, 2: frames}, {0: channels}),
         ["y_hat", "step_index"], ["log_magnitude", "phase", "log_noise"],
-        graph_path(model.path, "synthesis"),
+        model.graph_path("synthesis"),
     )  # fmt: skip
     return analysis, synthesis
 
 
 def _written(
-    network: nn.Module,
+    network: Analysis | Synthesis,
     inputs: tuple[Tensor, ...],
     dynamic_shapes: tuple[dict[int, object], ...],
     input_names: list[str],
@@ -76,27 +54,24 @@ def _written(
 ) -> Path:
     from onnx import TensorProto
 
+    network.forward = network.trunk  # type: ignore[method-assign, assignment]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            network.eval(), inputs, input_names=input_names, output_names=output_names,
+            network, inputs, input_names=input_names, output_names=output_names,
             dynamic_shapes=dynamic_shapes, opset_version=OPSET, dynamo=True, optimize=False,
             verbose=False,
         )  # fmt: skip
     graph = program.model_proto  # type: ignore[union-attr]
-    renamed = {}
+    names = network.state_dict().keys()
     for weight in graph.graph.initializer:
-        if weight.name.startswith("network."):
-            renamed[weight.name] = weight.name.removeprefix("network.")
-            weight.name = renamed[weight.name]
+        if weight.name in names:
             weight.ClearField("raw_data")
             weight.data_location = TensorProto.EXTERNAL
             place = weight.external_data.add()
             place.key, place.value = "location", WEIGHT_FILE
     for node in graph.graph.node:
-        for i, name in enumerate(node.input):
-            node.input[i] = renamed.get(name, name)
         node.ClearField("metadata_props")
         node.ClearField("doc_string")
     graph.graph.ClearField("value_info")

@@ -13,12 +13,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hzc.audio import level, sources
+from hzc.blocks import FloatArray
 from hzc.model.config import ModelConfig
 from hzc.model.transforms import Analysis
 from hzc.train.config import TrainConfig
 from hzc.train.data import Corpus, pause_factor, weight_of
-
-FloatArray = npt.NDArray[np.float32]
 
 WINDOW_FRAMES = 480
 """Frames analysed at once, a minute."""

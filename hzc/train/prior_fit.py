@@ -33,7 +33,6 @@ from hzc.train.prior_network import (
     log_scale,
 )
 
-FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 
 INPUT_WEIGHT_BITS = 13
