@@ -94,16 +94,6 @@ def stereo(*channels: np.ndarray) -> Source:
     return sources.array_source(np.stack(channels), 16_000)
 
 
-def test_mixed_is_the_mean_of_the_channels():
-    samples = np.random.default_rng(0).normal(0, 0.1, (3, 500)).astype(np.float32)
-    source = sources.array_source(samples, 16_000)
-    mono = sources.mixed(source)
-    assert joined(mono) == pytest.approx(samples.mean(axis=0, keepdims=True))
-    assert mono.n_channels == 1
-    assert mono.warnings == []
-    assert sources.mixed(mono) is mono
-
-
 @pytest.mark.parametrize(
     ("factor", "is_warned"), [(-1.0, True), (-0.9, True), (-0.3, False), (0.0, True), (1.0, False)]
 )
@@ -115,16 +105,6 @@ def test_mixed_warns_where_channels_cancel_or_are_silent(factor, is_warned):
     assert len(mono.warnings) == is_warned
     assert all("--channel 1" in warning for warning in mono.warnings)
     assert sources.mixed(stereo(0 * x, 0 * x)).warnings == []
-
-
-def test_one_channel_is_that_channel():
-    x, y = sine(16_000, 200), sine(16_000, 300)
-    source = stereo(x, y)
-    assert np.array_equal(joined(sources.one_channel(source, 1))[0], x)
-    assert np.array_equal(joined(sources.one_channel(source, 2))[0], y)
-    for index in (0, 3, -1):
-        with pytest.raises(UnsupportedAudioError, match=rf"no channel {index} \(found 2\)"):
-            sources.one_channel(source, index)
 
 
 # --- resampling -----------------------------------------------------------------------------

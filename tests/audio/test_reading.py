@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gc
 import io
-import os
 import struct
 import tempfile
-import threading
 import tracemalloc
 from pathlib import Path
 
@@ -24,7 +22,6 @@ from audio_files import (
     chunk,
     encoded,
     fmt,
-    joined,
     outcome,
     speechlike,
     wav,
@@ -315,25 +312,6 @@ def test_open_source_of_a_failing_pipe_raises(error, start):
     found = outcome(Failing(start))
     assert isinstance(found.error, UnreadableError)
     assert "input/output error" in found.message or "non-blocking" in found.message
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_open_source_of_a_named_pipe_streams_it(tmp_path):
-    path = tmp_path / "pipe"
-    for data in (wav(FMT, DATA), encoded(SAMPLES.T, format="FLAC")):
-        os.mkfifo(path)
-        thread = threading.Thread(target=path.write_bytes, args=(data,), daemon=True)
-        thread.start()
-        assert np.array_equal(joined(sources.open_source(path)), SAMPLES)
-        thread.join(20)
-        path.unlink()
-
-
-@pytest.mark.parametrize("name", ["missing", "", "a\0b"])
-def test_open_source_of_what_cannot_be_opened_raises(tmp_path, name):
-    found = outcome(tmp_path / name)
-    assert isinstance(found.error, UnreadableError)
-    assert found.error.path == tmp_path / name
 
 
 # --- headerless -----------------------------------------------------------------------------

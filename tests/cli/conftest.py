@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from harness import HZC, Cli, Start, Wav
+from harness import HZC, Cli, Long, Start, Wav
+
+from hzc.codec import Codec
 
 
 @pytest.fixture
@@ -54,11 +56,15 @@ def wav(tmp_path: Path, sound: Callable[..., np.ndarray]) -> Wav:
 
 
 @pytest.fixture(scope="session")
-def coded(tiny_model: Path, sound: Callable[..., np.ndarray]) -> bytes:
+def coded(tiny_codec: Codec, sound: Callable[..., np.ndarray]) -> bytes:
     """A .hzc file of the tiny model: 2.5 s at 16 kHz."""
-    from hzc.codec import Codec
+    return tiny_codec.encode(sound(40_000), 16_000)
 
-    return Codec.load(tiny_model).encode(sound(40_000), 16_000)
+
+@pytest.fixture(scope="session")
+def long(tiny_codec: Codec, sound: Callable[..., np.ndarray]) -> Long:
+    """Five chunks of the tiny model."""
+    return Long(tiny_codec.encode(sound(round(45.5 * 16_000)), 16_000))
 
 
 @pytest.fixture

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from hzc import container
 from hzc.cli import main
 from hzc.runner import ENDING_SIGNALS
 
@@ -137,6 +139,23 @@ Wav = Callable[..., Path]
 """See the fixture `wav`."""
 Start = Callable[..., "subprocess.Popen[bytes]"]
 """See the fixture `start`."""
+
+
+class Long:
+    """A file of 45.5 s in five chunks, to be damaged."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.file = data, container.unpack(data)
+        self.head = data[: self.file.header_bytes]
+
+    def without(self, *indexes: int) -> bytes:
+        """Return the file with noise over these chunks."""
+        rng, out = np.random.default_rng(0), self.head
+        for index, chunk in enumerate(self.file.chunks):
+            packed = container.pack_chunk(self.file.header, self.head, index, chunk)
+            out += rng.bytes(len(packed)) if index in indexes else packed
+        return out
+
 
 LIMIT_S = 60
 RAW = ("--raw", "--sample-rate", "16000")

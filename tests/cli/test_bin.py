@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,12 +105,6 @@ def test_scripts_find_hzc_by_name_by_words_and_not_at_all(run: Run, tmp_path: Pa
         assert "command not found: no-such-command" in done.stderr
 
 
-@pytest.mark.parametrize("script", ["hzc-encode-tree", "hzc-bitrate-report", "check"])
-def test_help_is_the_header_comment(run: Run, script: str) -> None:
-    header = (BIN / script).read_text().split("\nset -euo pipefail\n")[0].splitlines()[1:]
-    assert run(script, "--help")[0].stdout.splitlines() == [line[2:] for line in header]
-
-
 LINES = "".join(
     json.dumps({"path": path, **values}) + "\n"
     for path, values in (
@@ -151,13 +144,3 @@ def test_bitrate_report_exits_with_its_own_codes(run: Run, found: int, code: int
 @pytest.mark.parametrize("words", [[], ["missing"], ["src", "src"], ["--tsv", "src"]])
 def test_bitrate_report_refuses_wrong_arguments(run: Run, words: list[str]) -> None:
     assert run("hzc-bitrate-report", *words, code=2)[0].stdout == ""
-
-
-def test_make_vectors_does_nothing_unless_it_is_meant() -> None:
-    vectors = BIN.parent / "formats" / "vectors"
-    before = {path: path.stat().st_mtime_ns for path in vectors.rglob("*")}
-    done = subprocess.run(
-        [sys.executable, BIN / "make-vectors"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert {path: path.stat().st_mtime_ns for path in vectors.rglob("*")} == before

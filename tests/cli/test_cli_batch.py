@@ -239,13 +239,8 @@ def test_names_when_a_file_is_called_dash_then_reachable_by_path(cli: Cli, wav: 
 
 
 @pytest.mark.parametrize("command", ["", "encode", "decode", "bitrate", "info", "models", "train"])
-def test_help_when_asked_for_then_options_and_examples(cli: Cli, command: str) -> None:
+def test_help_when_asked_for_then_shown_and_exit_0(cli: Cli, command: str) -> None:
     words = [command] if command else []
     shown = cli(*words, "--help", model=False).text
     assert shown == cli(*words, "-h", model=False).text
     assert shown.startswith(f"Usage: {' '.join(['hzc', *words])} ")
-    assert "\\" not in shown.replace("--folder . \\\n", "")
-    if command not in ("info", "models"):
-        assert f"\n  Examples:\n    hzc {command}".rstrip() in shown
-    if command == "":
-        assert "4 invalid .hzc file, 5 model, 6 output" in shown

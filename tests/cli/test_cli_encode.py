@@ -39,20 +39,12 @@ SECOND = wav_bytes(np.zeros(16_000))
 
 REFUSED = {
     "text": (b"hello, this is no sound\n", "not readable as audio"),
-    "random": (np.random.default_rng(1).bytes(5_000), "not readable as audio"),
-    "png": (b"\x89PNG\r\n\x1a\n" + bytes(500), "not readable as audio"),
     "empty": (b"", "the file is empty"),
-    "riff-only": (SECOND[:12], "not readable as audio"),
     "no-samples": (wav_bytes(np.zeros(0)), "no samples"),
-    "no-channels": (patched(SECOND, 22, "<H", 0), "not readable as audio"),
-    "rate-0": (patched(SECOND, 24, "<I", 0), "not readable as audio"),
     "rate-500": (patched(SECOND, 24, "<I", 500), "sample rate 500 Hz"),
-    "rate-2^31": (patched(SECOND, 24, "<I", 2**31), "not readable as audio"),
     "rate-800k": (patched(SECOND, 24, "<I", 800_000), "sample rate 800000 Hz"),
     "nan": (with_sample(np.nan), "sample at 0.750 s is NaN or infinite"),
-    "infinity": (with_sample(np.inf), "sample at 0.750 s is NaN or infinite"),
     "minus-infinity": (with_sample(-np.inf), "sample at 0.750 s is NaN or infinite"),
-    "nan-64-bit": (with_sample(np.nan, "DOUBLE"), "sample at 0.750 s is NaN or infinite"),
     "too-large-64-bit": (with_sample(1e300, "DOUBLE"), "NaN or infinite"),
 }
 
@@ -90,53 +82,36 @@ def test_encode_when_fed_a_hzc_file_then_says_so(cli: Cli, hzc: Path) -> None:
     cli.refuse(3, "this is a .hzc file", "encode", "-", "-", stdin=hzc.read_bytes())
 
 
-def encoded_again(cli: Cli, path: Path, *options: object) -> tuple[container.Header, np.ndarray]:
-    """Encode, verify, decode at the source's rate; return header and samples [sample, channel]."""
-    cli("encode", path, "-o", "coded.hzc", "--verify", *options)
-    header = container.unpack((cli.folder / "coded.hzc").read_bytes()).header
-    cli("decode", "coded.hzc", "heard.wav", "--sample-rate", "source")
-    samples, rate = soundfile.read(cli.folder / "heard.wav", always_2d=True)
-    assert rate == header.sample_rate_hz
-    assert samples.shape == (header.n_samples, header.n_channels)
-    return header, samples
-
-
 @pytest.mark.parametrize(
-    ("rate", "n_channels", "subtype"),
+    ("suffix", "rate", "n_channels", "subtype"),
     [
-        (16_000, 1, "PCM_U8"),
-        (16_000, 1, "PCM_24"),
-        (16_000, 1, "PCM_32"),
-        (16_000, 2, "FLOAT"),
-        (16_000, 1, "DOUBLE"),
-        (8_000, 1, "ULAW"),
-        (11_025, 2, "PCM_16"),
-        (192_000, 1, "PCM_24"),
-        (48_000, 17, "PCM_16"),
+        ("wav", 16_000, 1, "PCM_U8"),
+        ("wav", 11_025, 2, "FLOAT"),
+        ("wav", 8_000, 1, "ULAW"),
+        ("wav", 192_000, 1, "PCM_24"),
+        ("wav", 48_000, 17, "PCM_16"),
+        ("flac", 48_000, 1, None),
+        ("ogg", 48_000, 1, None),
+        ("opus", 48_000, 1, None),
+        ("mp3", 48_000, 1, None),
+        ("aif", 48_000, 1, None),
     ],
 )
-def test_encode_when_the_wav_is_unusual_then_all_samples_come_back(
-    cli: Cli, wav: Wav, rate: int, n_channels: int, subtype: str
+def test_encode_when_the_recording_is_of_any_kind_then_all_samples_come_back(
+    cli: Cli, wav: Wav, suffix: str, rate: int, n_channels: int, subtype: str | None
 ) -> None:
-    path = wav("a.wav", rate=rate, n_channels=n_channels, subtype=subtype, seconds=0.6)
-    header, _ = encoded_again(cli, path)
-    assert (header.sample_rate_hz, header.n_channels) == (rate, 1)
-    assert header.n_samples == round(0.6 * rate)
-
-
-@pytest.mark.parametrize(
-    "suffix", ["wav", "flac", "ogg", "opus", "mp3", "aiff", "aif", "caf", "au"]
-)
-def test_encode_when_the_input_has_another_format_then_all_samples_come_back(
-    cli: Cli, wav: Wav, suffix: str
-) -> None:
-    path = wav(f"a.{suffix}", rate=48_000, seconds=0.5)
-    with soundfile.SoundFile(path) as file:
-        n_samples = file.frames
-    header, _ = encoded_again(cli, path)
-    assert header.n_samples == n_samples >= 24_000
+    path = wav(f"a.{suffix}", rate=rate, n_channels=n_channels, subtype=subtype, seconds=0.5)
+    n_samples = soundfile.info(path).frames
+    cli("encode", path, "--verify")
+    header = container.unpack(Path("a.hzc").read_bytes()).header
+    assert (header.n_samples, header.sample_rate_hz, header.n_channels) == (n_samples, rate, 1)
     cli("encode", "-", "-o", "piped.hzc", stdin=path.read_bytes())
-    assert Path("piped.hzc").read_bytes() == Path("coded.hzc").read_bytes()
+    assert Path("piped.hzc").read_bytes() == Path("a.hzc").read_bytes()
+    cli("decode", "a.hzc", "heard.wav", "--sample-rate", "source")
+    assert (soundfile.info("heard.wav").frames, soundfile.info("heard.wav").samplerate) == (
+        n_samples,
+        rate,
+    )
 
 
 def test_encode_when_there_are_8_channels_then_mixed_or_kept_as_asked(cli: Cli, wav: Wav) -> None:

@@ -28,7 +28,6 @@ from hzc import container
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX processes")
 
-CHUNK_SAMPLES = 160_000
 BROKEN = Path("/proc/self/mem")
 """Nothing is mapped at address 0: every read is an input/output error."""
 breaks = pytest.mark.skipif(not BROKEN.exists(), reason="no file here that cannot be read")
@@ -147,27 +146,6 @@ def test_stderr_when_its_reader_has_gone_then_ctrl_c_still_exits_130(start: Star
     time.sleep(0.5)  # until it waits for more: Python may miss a signal between two reads
     process.send_signal(signal.SIGINT)
     assert process.wait(LIMIT_S) == 130
-
-
-# ------------------------------------------------------------------ no permission, no answer
-
-
-"""Takes from root what lets it pass over permissions, where the system can do so."""
-
-
-@breaks
-def test_batch_when_reading_fails_in_the_middle_then_the_others_are_done_and_exit_1(
-    tmp_path: Path, hzc: Path, real: Real
-) -> None:
-    (tmp_path / "broken.hzc").symlink_to(BROKEN)
-    for command in ("check", "info", "bitrate"):
-        done = real(command, "talk.hzc", "broken.hzc", "talk.hzc")
-        assert done.returncode == 1
-        assert done.stdout.count("talk.hzc") == 2
-        assert done.stderr.splitlines()[0] == (
-            "hzc: broken.hzc: cannot be read (input/output error)"
-        )
-        assert done.stderr.splitlines()[-1] == "hzc: 2 of 3 files done, 1 failed"
 
 
 @breaks

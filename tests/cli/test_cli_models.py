@@ -57,20 +57,11 @@ def test_model_when_the_file_names_a_private_one_then_asks_for_its_weights(
         says = "talk.hzc: the file needs model 240"
         result = cli.refuse(5, says, *arguments, hzc, model=False)
         assert "give its weights with --model FILE" in result.stderr
-    assert b"model_id         240" in cli("info", hzc).stdout
-    assert b"kbps" in cli("bitrate", hzc, model=False).stdout
-
-
-def test_model_when_the_file_needs_another_one_then_exit_5(
-    cli: Cli, coded: bytes, hzc: Path
-) -> None:
-    default = registry.default_name()
-    (cli.folder / "other.hzc").write_bytes(with_model_id(coded, 241))
-    for arguments in (["decode"], ["bitrate", "--ladder"]):
-        says = "other.hzc: the file needs model 241, not tiny (model 240)"
-        cli.refuse(5, says, *arguments, "other.hzc")
+        default = registry.default_name()
         says = f"talk.hzc: the file needs model 240, not {default}"
         cli.refuse(5, says, *arguments, hzc, "-m", default, model=False)
+    assert b"model_id         240" in cli("info", hzc).stdout
+    assert b"kbps" in cli("bitrate", hzc, model=False).stdout
 
 
 def test_model_when_the_weights_are_not_finite_then_exit_5(
@@ -93,13 +84,8 @@ def test_model_when_the_weights_are_not_finite_then_exit_5(
 
 DAMAGED: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda data: b"",
-    "random": lambda data: np.random.default_rng(0).bytes(4_000),
-    "text": lambda data: b"these are no weights",
-    "cut-in-the-header": lambda data: data[:100],
     "cut-in-the-arrays": lambda data: data[: len(data) // 2],
-    "one-byte-short": lambda data: data[:-1],
     "longer": lambda data: data + b"\0",
-    "no-metadata": lambda data: data.replace(b'"hzc"', b'"xyz"', 1),
     "other-metadata": lambda data: data.replace(b'\\"model_id\\"', b'\\"model_xx\\"', 1),
     "no-base-step": lambda data: data.replace(b'"base_step"', b'"base_xxxx"', 1),
     "no-prior": lambda data: data.replace(b'"prior.w1"', b'"prior.xx"', 1),
@@ -113,15 +99,6 @@ def test_model_when_the_weight_file_is_damaged_then_exit_5(cli: Cli, wav: Wav, n
     assert damaged != cli.model.read_bytes()
     (cli.folder / "bad.safetensors").write_bytes(damaged)
     cli.refuse(5, "bad.safetensors: ", "encode", wav("a.wav"), "-m", "bad.safetensors", model=False)
-
-
-def test_model_when_the_weight_file_is_missing_or_a_folder_then_exit_5(
-    cli: Cli, wav: Wav, hzc: Path
-) -> None:
-    (cli.folder / "folder.safetensors").mkdir()
-    for name in ("none.safetensors", "folder.safetensors"):
-        cli.refuse(5, name, "encode", wav("a.wav"), "-m", name, model=False)
-        cli.refuse(5, name, "decode", hzc, "-m", name, model=False)
 
 
 @pytest.fixture

@@ -13,13 +13,7 @@ import numpy as np
 import pytest
 from harness import HZC, Cli, Wav, assert_one_clear_line, snapshot
 
-from hzc import container
-
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX files")
-
-
-def is_hzc(path: str | Path) -> bool:
-    return bool(container.unpack(Path(path).read_bytes()).chunks)
 
 
 # ------------------------------------------------------------------ existing targets
@@ -102,9 +96,6 @@ def test_targets_when_two_inputs_share_one_then_refused_before_any_work(cli: Cli
     ):
         result = cli.refuse(6, "would both be written to it", "encode", *arguments)
         assert "hint: name outputs one by one with -o" in result.stderr
-
-
-# ------------------------------------------------------------------ links
 
 
 # ------------------------------------------------------------------ folders and odd places

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import signal
 import struct
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -169,59 +167,3 @@ def test_signal_when_decoding_then_no_partial_file_and_the_target_as_before(
     stopped(process, number)
     assert (tmp_path / "long.wav").read_bytes() == b"old"
     assert len(os.listdir(tmp_path)) == 4
-
-
-# ------------------------------------------------------------------ start-up
-
-WITHOUT_TORCH = """
-import sys
-from hzc.cli import main
-try:
-    main(sys.argv[1:])
-finally:
-    loaded = {name.partition(".")[0] for name in sys.modules}
-    print("loaded:", *sorted(loaded & {"torch", "soundfile", "soxr", "tqdm"}), file=sys.stderr)
-"""
-
-
-@pytest.mark.parametrize(
-    ("code", "arguments"),
-    [
-        (0, ["--help"]),
-        (0, ["encode", "--help"]),
-        (0, ["--version"]),
-        (0, ["models"]),
-        (0, ["bitrate", "talk.hzc"]),
-        (0, ["bitrate", "--ladder", "talk.hzc"]),
-        (0, ["info", "talk.hzc"]),
-        (4, ["decode", "broken.hzc"]),
-        (2, ["encode", "--frobnicate"]),
-    ],
-    ids=lambda value: "-".join(value) if isinstance(value, list) else None,
-)
-def test_process_when_no_sound_is_made_then_torch_is_not_imported(
-    tmp_path: Path,
-    hzc: Path,
-    coded: bytes,
-    environment: dict[str, str],
-    code: int,
-    arguments: list[str],
-) -> None:
-    (tmp_path / "broken.hzc").write_bytes(coded[:-1])
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_TORCH, *arguments],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == code, done.stderr
-    assert done.stderr.splitlines()[-1] == "loaded:"
-
-
-def test_entry_point_when_installed_then_it_is_this_main() -> None:
-    from hzc.cli import main
-
-    try:
-        entry_points = importlib.metadata.distribution("hzc").entry_points
-    except importlib.metadata.PackageNotFoundError:
-        pytest.skip("hzc is not installed")
-    (found,) = [e for e in entry_points if (e.group, e.name) == ("console_scripts", "hzc")]
-    assert (found.name, found.load()) == ("hzc", main)

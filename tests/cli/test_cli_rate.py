@@ -72,17 +72,13 @@ def test_ladder_when_given_sound_then_a_kl_rung_and_the_rungs_of_its_file(
     assert 0 < kl < math.inf
     cli("encode", "a.wav")
     assert ladder_of(cli, "a.hzc") == ladder
+    data = Path("a.hzc").read_bytes()
+    assert list(ladder) == ["nominal", "ideal", "payload", "file"]
+    assert ladder["nominal"] == pytest.approx(24 * 32 * 32 / 3)
+    assert ladder["payload"] == pytest.approx(8 * container.unpack(data).payload_bytes / 3)
+    assert ladder["file"] == pytest.approx(8 * len(data) / 3)
+    assert ladder["ideal"] == pytest.approx(ladder["payload"], rel=0.02)
     assert ladder_of(cli, "-", stdin=Path("a.wav").read_bytes()) == {**ladder, "kl": kl}
-
-
-def test_bitrate_when_the_input_is_neither_then_exit_3_or_4(cli: Cli) -> None:
-    (cli.folder / "text.txt").write_text("hello")
-    (cli.folder / "folder").mkdir()
-    cli.refuse(3, "text.txt: not readable as audio", "bitrate", "text.txt")
-    cli.refuse(3, "standard input: not readable as audio", "bitrate", "-", stdin=b"hello")
-    cli.refuse(3, "standard input: the file is empty", "bitrate", "-")
-    cli.refuse(3, "folder: cannot be read (is a directory)", "bitrate", "folder")
-    cli.refuse(4, "not a .hzc file (it is empty)", "info", "-")
 
 
 def test_info_when_given_a_file_then_its_header_and_rate(
@@ -108,4 +104,5 @@ def test_info_when_given_a_file_then_its_header_and_rate(
     assert [row.split()[0] for row in shown[1:]] == list(line)[2:]
     assert "  n_samples        132300" in shown
     assert "  model            -" in shown
+    cli.refuse(3, "standard input: the file is empty", "bitrate", "-")
     assert cli("info", "-", stdin=data).text.splitlines() == ["-", *shown[1:]]

@@ -4,57 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from harness import Cli
+from harness import Cli, Long
 
 from hzc import container
-from hzc.codec import Codec
 
 HINT = "hint: the file is damaged: copy it again, or decode what is left with --salvage"
 
 
-class Broken:
-    """A file of 45.5 s in five chunks, to be damaged."""
-
-    def __init__(self, data: bytes) -> None:
-        file = container.unpack(data)
-        self.data, self.file, self.head = data, file, data[: file.header_bytes]
-        records = [
-            container.pack_chunk(file.header, self.head, index, chunk)
-            for index, chunk in enumerate(file.chunks)
-        ]
-        self.starts = list(accumulate(map(len, records), initial=len(self.head)))
-
-    def without(self, *indexes: int) -> bytes:
-        """Return the file with noise over these chunks."""
-        out = bytearray(self.data)
-        rng = np.random.default_rng(0)
-        for index in indexes:
-            first, last = self.starts[index], self.starts[index + 1]
-            out[first:last] = rng.bytes(last - first)
-        return bytes(out)
-
-
-@pytest.fixture(scope="module")
-def long(tiny_codec: Codec, sound: Callable[..., object]) -> Broken:
-    return Broken(tiny_codec.encode(sound(round(45.5 * 16_000)), 16_000))
-
-
 @pytest.fixture
-def whole(cli: Cli, long: Broken) -> np.ndarray:
-    """What is heard of the sound file."""
+def whole(cli: Cli, long: Long) -> np.ndarray:
+    """What is heard of the valid file."""
     (cli.folder / "whole.hzc").write_bytes(long.data)
     cli("decode", "-q", "whole.hzc")
     return soundfile.read("whole.wav", dtype="float32")[0]
 
 
 def test_salvage_when_a_chunk_is_lost_then_silence_there_and_exit_8(
-    cli: Cli, long: Broken, whole: np.ndarray
+    cli: Cli, long: Long, whole: np.ndarray
 ) -> None:
     (cli.folder / "bad.hzc").write_bytes(long.without(2))
     result = cli("decode", "bad.hzc", code=4)
@@ -83,13 +54,13 @@ def test_salvage_when_the_end_of_a_stream_is_missing_then_what_there_is_and_exit
     assert soundfile.info("cut.wav").frames == 320_000
 
 
-def test_salvage_when_the_header_is_damaged_then_exit_4(cli: Cli, long: Broken) -> None:
+def test_salvage_when_the_header_is_damaged_then_exit_4(cli: Cli, long: Long) -> None:
     (cli.folder / "bad.hzc").write_bytes(long.data[:8] + b"\7" + long.data[9:])
     cli.refuse(4, "header checksum does not match", "decode", "--salvage", "bad.hzc")
 
 
 def test_salvage_when_nothing_is_damaged_then_the_usual_bytes_and_exit_0(
-    cli: Cli, long: Broken, whole: np.ndarray
+    cli: Cli, long: Long, whole: np.ndarray
 ) -> None:
     (cli.folder / "sound.hzc").write_bytes(long.data)
     result = cli("decode", "--salvage", "sound.hzc")
@@ -100,7 +71,7 @@ def test_salvage_when_nothing_is_damaged_then_the_usual_bytes_and_exit_0(
     assert Path("padded.wav").read_bytes() == Path("whole.wav").read_bytes()
 
 
-def test_salvage_when_nothing_is_left_then_exit_4_and_no_file(cli: Cli, long: Broken) -> None:
+def test_salvage_when_nothing_is_left_then_exit_4_and_no_file(cli: Cli, long: Long) -> None:
     (cli.folder / "gone.hzc").write_bytes(long.without(0, 1, 2, 3, 4))
     (cli.folder / "head.hzc").write_bytes(long.head)
     (cli.folder / "text.hzc").write_text("hello")
@@ -113,7 +84,7 @@ def test_salvage_when_nothing_is_left_then_exit_4_and_no_file(cli: Cli, long: Br
 
 
 def test_salvage_when_a_checksum_holds_by_chance_then_that_chunk_is_silent(
-    cli: Cli, long: Broken
+    cli: Cli, long: Long
 ) -> None:
     chunks = list(long.file.chunks)
     chunks[3] = replace(chunks[3], payloads=(b"\x5a" * 1_200,))
@@ -126,9 +97,7 @@ def test_salvage_when_a_checksum_holds_by_chance_then_that_chunk_is_silent(
     cli.refuse(4, "nothing can be salvaged", "decode", "-f", "--salvage", "odd.hzc")
 
 
-def test_salvage_when_json_then_the_error_and_the_file_in_one_object(
-    cli: Cli, long: Broken
-) -> None:
+def test_salvage_when_json_then_the_error_and_the_file_in_one_object(cli: Cli, long: Long) -> None:
     (cli.folder / "bad.hzc").write_bytes(long.without(2))
     (line,) = cli("decode", "--salvage", "--json", "bad.hzc", code=8).objects
     assert line == {
@@ -146,7 +115,7 @@ def test_salvage_when_json_then_the_error_and_the_file_in_one_object(
     }
 
 
-def test_salvage_when_a_part_is_asked_for_then_that_part(cli: Cli, long: Broken) -> None:
+def test_salvage_when_a_part_is_asked_for_then_that_part(cli: Cli, long: Long) -> None:
     (cli.folder / "bad.hzc").write_bytes(long.without(2))
     options = ["--start", "15", "--duration", "10"]
     cli("decode", "--salvage", "-q", "bad.hzc", "part.wav", *options, code=8)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from harness import Cli, Start, assert_one_clear_line
+from harness import RAW, Cli, Start, assert_one_clear_line
 
 from hzc import container
 from hzc.blocks import joined
@@ -25,21 +25,11 @@ from hzc.container import Reader
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX processes")
 
 LIMIT_S = 120
-RAW = ("--raw", "--sample-rate", "16000")
 
 
 def pcm(samples: np.ndarray) -> bytes:
     """Return samples [sample] or [sample, channel] as headerless 16-bit PCM."""
     return np.rint(samples * 20_000).astype("<i2").tobytes()
-
-
-def wav_head(riff_bytes: int, data_bytes: int, rate_hz: int = 16_000, n_channels: int = 1) -> bytes:
-    fmt = struct.pack(
-        "<HHIIHH", 1, n_channels, rate_hz, 2 * n_channels * rate_hz, 2 * n_channels, 16
-    )
-    return struct.pack("<4sI8sI", b"RIFF", riff_bytes, b"WAVEfmt ", 16) + fmt + struct.pack(
-        "<4sI", b"data", data_bytes
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -59,27 +49,6 @@ def heard(wav: bytes) -> np.ndarray:
     assert wav[:4] == b"RIFF"
     assert wav[36:40] == b"data"
     return np.frombuffer(wav[44:], "<i2")
-
-
-# ------------------------------------------------------------------ headers and formats
-
-
-@pytest.mark.parametrize(
-    ("riff_bytes", "data_bytes"),
-    [
-        (2**32 - 1, 2**32 - 1),  # ffmpeg
-        (0x7FFF_F024, 0x7FFF_F000),  # sox
-        (0, 0),
-        (36, 0),
-        (2**31 + 35, 2**31 - 1),  # arecord
-    ],
-)
-def test_encode_when_a_piped_wav_does_not_tell_its_length_then_all_of_it_is_coded(
-    cli: Cli, talk: bytes, stream: bytes, riff_bytes: int, data_bytes: int
-) -> None:
-    result = cli("encode", "-", "-", stdin=wav_head(riff_bytes, data_bytes) + talk)
-    assert result.stdout == stream
-    assert "  25.30 s  " in result.stderr
 
 
 @pytest.mark.parametrize("rate", ["16000", "source", "11025"])

@@ -20,7 +20,7 @@ from harness import RAW, Cli, Start, Wav, finish, snapshot, wait_for
 
 import hzc as library
 from hzc import runner
-from hzc.errors import AudioReadError, CorruptError, HzcError, OutputExistsError
+from hzc.errors import AudioReadError, HzcError, OutputExistsError
 from hzc.jobs import DecodeJob, EncodeJob, Models, Outcome
 from hzc.options import EncodeOptions
 
@@ -306,8 +306,3 @@ def test_strict_when_a_recording_is_incomplete_then_refused_otherwise_a_warning(
     assert result.stderr == f"hzc: warning: a.wav: {warning}\n"
     with pytest.raises(AudioReadError):
         EncodeJob("a.wav", "b.hzc", EncodeOptions(model=str(cli.model), strict=True)).run(Models())
-
-
-def test_errors_when_pickled_then_they_keep_path_hint_and_message() -> None:
-    error = pickle.loads(pickle.dumps(CorruptError("bad", path="a", hint="b")))
-    assert (error.message, error.path, error.hint, str(error)) == ("bad", "a", "b", "a: bad")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from binascii import crc_hqx
 from functools import lru_cache
 
 import numpy as np
 from hypothesis import strategies as st
 from safetensors.numpy import save
-from second_decoder.crc import crc16
 from second_decoder.prior import Prior as SecondPrior
 from second_decoder.weights import read_weights
 
@@ -138,11 +138,11 @@ def odd_files(draw: st.DrawFn) -> bytes:
     head += pick("offsets", offsets, st.binary(min_size=len(offsets), max_size=len(offsets)))
     if not streamed:
         head += pick("frames", vlq(sum(counts)), varints) + pick("trim", vlq(7), varints)
-    head += pick("crc", crc16(head).to_bytes(2, "big"), st.binary(min_size=2, max_size=2))
+    head += pick("crc", crc_hqx(head, 0xFFFF).to_bytes(2, "big"), st.binary(min_size=2, max_size=2))
 
     def sealed(record: bytes, chunk: int, channel: int) -> bytes:
         place = pick("r-place", bytes([0, 0, 0, chunk, channel]), st.just(bytes(5)))
-        crc = crc16(head[-2:] + place + record).to_bytes(2, "big")
+        crc = crc_hqx(head[-2:] + place + record, 0xFFFF).to_bytes(2, "big")
         return record + pick("r-crc", crc, st.binary(max_size=2))
 
     data = head

@@ -1,4 +1,4 @@
-"""The documents: their Python runs, their commands exist, their links lead somewhere."""
+"""The documents: their Python runs, and their commands exist."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ DOCUMENTS = sorted(
     for folder in (".", "bench", "demo", "docs", "formats", "training", "web")
     for path in (ROOT / folder).glob("*.md")
 )
-MAX_README_LINES = 150
-
 every_document = pytest.mark.parametrize(
     "path", DOCUMENTS, ids=[path.relative_to(ROOT).as_posix() for path in DOCUMENTS]
 )
@@ -49,10 +47,6 @@ def hzc_calls(path: Path) -> list[list[str]]:
     return calls
 
 
-def test_readme_fits_on_some_screens():
-    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= MAX_README_LINES
-
-
 def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     for entry in ROOT.iterdir():
         if not entry.name.startswith("."):
@@ -74,24 +68,3 @@ def test_calls_of_hzc_have_the_arguments_it_takes(path, monkeypatch):
             _, command, words = command.resolve_command(context, words)
         if not isinstance(command, click.Group):
             command.make_context("hzc", list(words), resilient_parsing=False)
-
-
-@every_document
-def test_links_into_the_repository_lead_to_something(path):
-    text = path.read_text("utf-8")
-    targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"(?:src|href)=\"([^\"]+)\"", text)
-    for target in targets:
-        file, _, anchor = target.partition("#")
-        if re.match(r"[a-z]+:", target):
-            continue
-        led_to = (path.parent / file).resolve() if file else path
-        assert led_to.exists(), target
-        assert led_to.is_relative_to(ROOT), target
-        assert not anchor or anchor in anchors(led_to), target
-
-
-def anchors(path: Path) -> set[str]:
-    """Return the anchors that headings get on GitHub."""
-    headings = re.findall(r"^#+ (.*)$", path.read_text("utf-8"), re.M)
-    plain = (re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower() for heading in headings)
-    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in plain}

@@ -1,5 +1,5 @@
 """A second decoder of .hzc files, written from formats/hzc-1.md and from nothing else.
 
-It shares no code with the package `hzc` and needs no more than Python's standard library. It makes
-symbols, not sound: the specification does not describe the synthesis transform.
+It shares no code with the package `hzc`. It makes symbols, not sound: the specification does not
+describe the synthesis transform.
 """

@@ -3,10 +3,10 @@
 The names H1 … X1 are those of the checks in section 11.
 """
 
+from binascii import crc_hqx
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import crc
 from .errors import Corrupt, Limit, NotHzc, Truncated, Version
 from .fields import Reader, signed_byte
 
@@ -96,7 +96,7 @@ def read_header(reader: Reader) -> Header:
     offsets = tuple(map(signed_byte, reader.take(n_latent))) if explicit else None
     n_frames = None if streamed else reader.vlq()
     trim = None if streamed else reader.vlq()
-    own_crc = crc.crc16(reader.data[: reader.at])
+    own_crc = crc_hqx(reader.data[: reader.at], 0xFFFF)
     header = Header(
         streamed=streamed,
         model_id=first[0],
@@ -197,7 +197,7 @@ def _check_crc(reader: Reader, header: Header, place: tuple[int, int], begin: in
     """Read and check the CRC-16 of a place and of the record from `begin` on (5.3)."""
     chunk, channel = place
     before = header.crc.to_bytes(2, "big") + chunk.to_bytes(4, "big") + bytes([channel])
-    own_crc = crc.crc16(before + reader.data[begin : reader.at])
+    own_crc = crc_hqx(before + reader.data[begin : reader.at], 0xFFFF)
     if own_crc != reader.unsigned(2):
         raise Corrupt(f"the CRC-16 of chunk {chunk}, channel {channel} does not match")
 

@@ -1,10 +1,8 @@
 """From files to symbols, and from symbols to payloads (sections 6.6, 7.2 and 9)."""
 
-import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from . import container
-from .byteorder import EXPLICIT, Memory
 from .coder import BYTE_CUMULATIVES, Decoder, Encoder
 from .errors import Corrupt, Desync, UnknownModel
 from .prior import Prediction, Prior
@@ -19,32 +17,19 @@ def check_model(header: container.Header, prior: Prior, fingerprint: int) -> Non
     """Make the checks M1 and M2 with the one model that there is."""
     if header.model_id != prior.weights.model_id:  # M1
         raise UnknownModel(f"model id {header.model_id}")
-    if (header.fingerprint, header.n_latent) != (fingerprint, prior.sizes.n_latent):  # M2
+    if (header.fingerprint, header.n_latent) != (fingerprint, prior.n_latent):  # M2
         raise Desync("the model has another prior")
 
 
-def decode_file(data: bytes, prior: Prior, form: bool = False) -> list[list[Frame]]:
-    """Return the symbols of a file as [channel][dimension][frame]; refuse it as section 11 says.
-
-    `form` asks for the check that a reader may make: that payloads are those of their symbols.
-    """
+def decode_file(data: bytes, prior: Prior) -> list[list[Frame]]:
+    """Return the symbols of a file as [channel][dimension][frame]; refuse it as section 11 says."""
     fingerprint = prior.weights.fingerprint()
     file = container.read_file(data, lambda header: check_model(header, prior, fingerprint))
-    return symbols(file, prior, file.chunks, form)
-
-
-def symbols(
-    file: container.File,
-    prior: Prior,
-    chunks: Iterable[list[container.Record]],
-    form: bool = False,
-) -> list[list[Frame]]:
-    """Return the symbols of some chunks of a file as [channel][dimension][frame]."""
+    step_index = file.header.step_index
     channels: list[list[Frame]] = [[] for _ in range(file.header.n_channels)]
-    for chunk in chunks:
+    for chunk in file.chunks:
         for channel, record in zip(channels, chunk, strict=True):
-            step_index = file.header.step_index
-            channel += decode_payload(prior, step_index, record.n_frames, record.payload, form)
+            channel += decode_payload(prior, step_index, record.n_frames, record.payload, form=True)
     return [[list(dimension) for dimension in zip(*channel, strict=True)] for channel in channels]
 
 
@@ -57,7 +42,7 @@ def decode_payload(
     one of the entries in it (section 7.4).
     """
     decoder = Decoder(payload)
-    escape, largest = prior.sizes.n_entries - 1, prior.sizes.n_entries // 2 - 1
+    escape, largest = prior.n_entries - 1, prior.n_entries // 2 - 1
 
     def read_group(predictions: list[Prediction], _frame: int, _first: int) -> list[int]:
         entries = [decoder.entry(prior.cumulatives(p)) for p in predictions]
@@ -79,7 +64,7 @@ def decode_payload(
 def encode_payload(prior: Prior, step_index: int, frames: list[Frame]) -> bytes:
     """Return the payload of frames (sections 6.6, 7.2 and 7.4)."""
     encoder = Encoder()
-    escape, largest = prior.sizes.n_entries - 1, prior.sizes.n_entries // 2 - 1
+    escape, largest = prior.n_entries - 1, prior.n_entries // 2 - 1
 
     def write_group(predictions: list[Prediction], frame: int, first: int) -> list[int]:
         group = frames[frame][first : first + len(predictions)]
@@ -106,17 +91,8 @@ def _walk(prior: Prior, step_index: int, n_frames: int, code_group: CodeGroup) -
     frames: list[Frame] = []
     for t in range(n_frames):
         frame: Frame = []
-        for g in range(prior.sizes.n_groups):
+        for g in range(prior.n_groups):
             predictions = prior.predict(g, prior.context(step_index, frames, frame))
-            frame += code_group(predictions, t, g * prior.sizes.group)
+            frame += code_group(predictions, t, g * prior.group_size)
         frames.append(frame)
     return frames
-
-
-def sha256(file_symbols: list[list[Frame]], memory: Memory = EXPLICIT) -> str:
-    """Return the SHA-256 of symbols as big-endian integers of 32 bits, the last index fastest."""
-    digest = hashlib.sha256()
-    for channel in file_symbols:
-        for dimension in channel:
-            digest.update(memory.store(dimension, "i", "big"))
-    return digest.hexdigest()

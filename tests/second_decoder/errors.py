@@ -1,4 +1,4 @@
-"""The classes of error of section 11, and one for weight files that cannot be used."""
+"""The classes of error of section 11."""
 
 
 class FileError(Exception):
@@ -31,7 +31,3 @@ class UnknownModel(FileError):
 
 class Desync(FileError):
     """The model has another prior than the file was made with."""
-
-
-class ModelError(Exception):
-    """A weight file breaks a rule of section 6.1."""

@@ -10,7 +10,6 @@ from hzc.train.config import AugmentConfig
 
 RATE_HZ = 16_000
 N = 16_000
-NONE = AugmentConfig()
 
 
 def noise(n: int = N, seed: int = 0) -> np.ndarray:
@@ -33,22 +32,6 @@ def goertzel(x: np.ndarray, frequency_hz: float) -> float:
     return float(np.abs(x @ np.exp(-2j * np.pi * frequency_hz * np.arange(len(x)) / RATE_HZ)) ** 2)
 
 
-class Extreme:
-    """A generator that draws the first kind, the lowest whole number and the highest other one."""
-
-    def choice(self, values):
-        return values[0]
-
-    def random(self) -> float:
-        return 0.0
-
-    def integers(self, low, high) -> int:
-        return low
-
-    def uniform(self, low, high) -> float:
-        return high
-
-
 @pytest.mark.parametrize("name", AugmentConfig.model_fields)
 def test_every_change_is_made_when_it_is_certain(name):
     if name == "speed":  # made where the crop is drawn
@@ -62,14 +45,7 @@ def test_every_change_is_made_when_it_is_certain(name):
     assert np.array_equal(target, noise()) == (name == "rumble")
 
 
-def test_bleep_of_1_khz_takes_the_place_of_the_speech_at_its_level():
-    out = augment.with_tones(noise(), RATE_HZ, Extreme())
-    middle = slice(200, -200)
-    expected = np.sqrt(2) * 10 ** (9 / 20) * augment.rms(noise()) * sine(1_000)
-    assert out[middle] == pytest.approx(expected[middle], abs=1e-3)
-
-
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_dtmf_is_read_back_by_goertzel(seed):
     rng = np.random.default_rng(seed)
     frequencies = augment._frequencies("dtmf", rng)

@@ -30,10 +30,6 @@ def noise(seed: int = 0, n: int = 4_000) -> torch.Tensor:
     return 0.1 * torch.randn(2, n, generator=torch.Generator().manual_seed(seed))
 
 
-def sine(frequency_hz: float, n: int = 16_000) -> torch.Tensor:
-    return 0.3 * torch.sin(2 * torch.pi * frequency_hz * torch.arange(n) / RATE_HZ)[None]
-
-
 # --- distances ------------------------------------------------------------------------------
 
 
@@ -44,36 +40,13 @@ def test_distance_is_zero_for_equal_signals_and_grows_with_the_difference():
     assert 0.0 < found[1] < found[2]
 
 
-def test_complex_term_hears_phase_below_its_limit_and_nothing_above():
-    plain, with_phase = distance(), distance(complex_weight=1.0, complex_hz=2_000.0)
-
-    def term(x: torch.Tensor, x_hat: torch.Tensor) -> float:
-        found = (d(x, (x_hat,), WINDOWS)[0].item() for d in (with_phase, plain))
-        return next(found) - next(found)
-
-    assert term(sine(500), sine(500)) == pytest.approx(0.0, abs=0.01)
-    assert plain(sine(500), (-sine(500),), WINDOWS)[0].item() == pytest.approx(0.0, abs=1e-6)
-    assert term(sine(500), -sine(500)) > 1.0
-    quiet = sine(500) + 0.01 * noise(2, 16_000)[:1]
-    assert term(quiet + sine(6_000), quiet - sine(6_000)) < 0.1
-
-
-def test_spread_is_half_the_distance_of_two_draws_from_a_frequency_on():
+def test_spread_is_half_the_distance_of_two_draws():
     x, one, two = (noise(seed) for seed in range(3))
     everywhere = distance(repulsion=1.0, repulsion_hz=0.0)
     to_x, spread = everywhere(x, (one, two), WINDOWS)
     parts = [everywhere(a, (b,), WINDOWS)[0].item() for a, b in ((x, one), (x, two), (one, two))]
     assert to_x.item() == pytest.approx((parts[0] + parts[1]) / 2, rel=1e-5)
     assert spread.item() == pytest.approx(parts[2] / 2, rel=1e-5)
-    assert everywhere(x, (one, one), WINDOWS)[1].item() == 0.0
-    assert everywhere(x, (one,), WINDOWS)[1].item() == 0.0
-
-    high = distance(repulsion=1.0, repulsion_hz=4_000.0)
-    base = 0.1 * noise(3, 16_000)[:1]
-    of_low, of_high = (
-        high(base, (base, base + sine(hz)), [512])[1].item() for hz in (1_000, 6_000)
-    )
-    assert of_low < 0.2 * of_high
 
 
 def test_bits_are_the_kl_divergence_of_torch():
@@ -93,14 +66,6 @@ def test_bits_are_the_kl_divergence_of_torch():
 def judges(adversary) -> Adversary:
     torch.manual_seed(0)
     return Adversary(AdversaryConfig(**adversary))
-
-
-def test_adversary_looks_through_the_windows_asked_for_and_all_periods(judges):
-    x = noise()
-    assert [len(judges(x, windows)) for windows in ([], [128], [128, 256])] == [2, 3, 4]
-    assert all(stack[-1].shape[:2] == (2, 1) for stack in judges(x, [256]))
-    for one, two in zip(judges(x, [128, 256]), judges(-x, [128, 256]), strict=True):
-        assert not torch.allclose(one[-1], two[-1], atol=1e-6)  # no judge of magnitudes alone
 
 
 @pytest.mark.parametrize("amplitude", [0.0, 1.0])

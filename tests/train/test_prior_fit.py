@@ -15,11 +15,10 @@ from hzc.coding.prior import TABLE_SUM
 from hzc.container import CHUNK_FRAMES
 from hzc.errors import TrainingError
 from hzc.train import prior_fit, prior_tables
-from hzc.train.config import OptimiserConfig, PriorConfig, PriorFitConfig
-from hzc.train.export import PRIOR_FILE, load_prior, save_prior
+from hzc.train.config import OptimiserConfig, PriorFitConfig
+from hzc.train.export import load_prior, save_prior
 from hzc.train.prior_data import LatentSet
 from hzc.train.prior_fit import FrameSampler
-from hzc.train.prior_network import ContextNetwork
 
 FIT = PriorFitConfig(
     n_steps=250,
@@ -41,33 +40,6 @@ def latent_set(latents: np.ndarray, n_recordings: int = 1, weights=None) -> Late
 
 
 # --- what the network sees ------------------------------------------------------------------
-
-
-def test_network_sees_the_past_and_earlier_groups_only():
-    network = ContextNetwork(6, PriorConfig(n_groups=3, context_frames=2, hidden=8))
-    for layer in (network.w3, network.b1):
-        torch.nn.init.normal_(layer)
-    symbols = torch.randn(1, 6, 9)
-    changed = symbols.clone()
-    changed[0, 2, 4] += 10.0  # the first dimension of the second group
-    step_index = torch.zeros(1)
-    before, after = (torch.stack(network.predict(x, step_index)) for x in (symbols, changed))
-    touched = (before != after).any(0)[0]  # [D, F]
-    assert not touched[:, :4].any()
-    assert not touched[:4, 4].any()
-    assert touched[4:, 4].all()
-    assert touched[:, 5:7].all()
-    assert not touched[:, 7:].any()
-
-
-def test_sampler_gives_the_context_of_a_frame_and_none_before_its_chunk():
-    sampler = FrameSampler(latent_set(np.arange(40.0).reshape(10, 4)), PriorFitConfig())
-    context, symbols = sampler.at(np.array([5, 5, 5]), np.array([4, 1, 0]), np.array([0, 8, -8]))
-    assert symbols.tolist() == [[20, 21, 22, 23], [10, 10, 11, 12], [40, 42, 44, 46]]
-    assert context[:, 0].tolist() == [0, 8, -8]
-    assert context[0, 1:].tolist() == [*range(12, 20), 20, 21, 22, 23]
-    assert context[1, 1:].tolist() == [0] * 4 + [8, 8, 9, 10] + [10, 10, 11, 12]
-    assert context[2, 1:].tolist() == [0] * 8 + [40, 42, 44, 46]
 
 
 def test_sampler_draws_by_weight_within_recordings_and_the_range_of_steps():
@@ -136,17 +108,6 @@ def test_integer_prior_costs_what_the_network_does_and_beats_static_tables(fitte
         float_bits = float(prior_fit.code_length_bits(symbols, mean, scale).sum())
     # Fitted tables may beat the fixed mixture of the loss by a little.
     assert 0.95 * float_bits <= bits <= 1.01 * float_bits
-
-
-def test_integer_prior_codes_decodes_and_is_kept(tmp_path, fitted):
-    result = fitted[1]
-    symbols = np.rint(autoregressive(80, 4)).astype(np.int32).T
-    payload = result.prior.encode(symbols, 3)
-    assert np.array_equal(result.prior.decode([payload], [80], 3)[0], symbols)
-    assert save_prior(result, tmp_path, 3) == tmp_path / PRIOR_FILE
-    found = load_prior(tmp_path, 3)
-    assert found.prior.fingerprint == result.prior.fingerprint
-    assert np.array_equal(found.mixtures, result.mixtures)
 
 
 @pytest.mark.parametrize("damage", ["none at all", "cut off", "another step"])

@@ -87,18 +87,15 @@ def test_loss_is_distortion_less_spread_and_bits_weighed_by_the_step(
     assert (row["spread"] > 0) == (repulsion > 0)
 
 
-def test_gradients_of_the_prior_do_not_depend_on_how_much_bits_weigh(
-    tmp_path, config, corpus, adversary
-):
+def test_gradients_of_the_prior_do_not_depend_on_how_much_bits_weigh(tmp_path, config, corpus):
     found = []
-    for i, extra in enumerate(({"rate": {"lmbda": 1e-6}}, {}, {"adversary": adversary})):
+    for name, extra in (("light", {"rate": {"lmbda": 1e-6}}), ("usual", {})):
         settings = config(rounding="hard", optimiser={"clip_norm": 1e9}, **extra)
-        trainer = Trainer(settings, tmp_path / str(i), corpus)
+        trainer = Trainer(settings, tmp_path / name, corpus)
         trainer.optimiser.step = lambda factor: None
         trainer.train_step()
         found.append(trainer.model.prior.w3.grad)
-    for other in found[1:]:
-        assert torch.allclose(found[0], other, rtol=1e-3, atol=1e-6)
+    assert torch.allclose(*found, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("frozen", [(), ("analysis", "prior", "log_sigma")])
@@ -113,12 +110,6 @@ def test_frozen_parts_and_their_averages_stay_and_all_others_move(
     of_model = {n for n in before if not n.startswith("opponent.")}
     assert moved & of_model == {n for n in of_model if n.split(".")[1] not in frozen}
     assert {n.split(".")[1] for n in moved - of_model} == {"spectra", "periods"}
-
-
-def test_half_precision_is_finite(tmp_path, config, corpus, adversary):
-    trainer = Trainer(config(precision="bf16", adversary=adversary), tmp_path, corpus)
-    assert trainer.bf16
-    assert all(math.isfinite(v) for _ in range(2) for v in trainer.train_step().values())
 
 
 def test_gradient_that_is_not_finite_ends_the_run(tmp_path, config, corpus):

@@ -2,48 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
 import multiprocessing
 import os
 
 import numpy as np
 import pytest
 
-import hzc
 from hzc import container
 from hzc.codec import Codec
-from hzc.container import CHUNK_FRAMES
 from hzc.errors import (
     ArgumentError,
-    DesyncError,
-    FormatError,
     LatentError,
-    OutOfRangeError,
-    UnknownModelError,
     UnsupportedAudioError,
 )
-
-HOP = 2_000
-CHUNK_SAMPLES = CHUNK_FRAMES * HOP
-RATES_HZ = (8_000, 11_025, 16_000, 44_100, 48_000)
 
 
 def payloads(data: bytes) -> list[tuple[bytes, ...]]:
     return [chunk.payloads for chunk in container.unpack(data).chunks]
 
 
-def level_db(samples: np.ndarray) -> float:
-    return 10.0 * float(np.log10(np.mean(np.square(samples, dtype=np.float64))))
-
-
 # --- how many samples -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rate_hz", RATES_HZ)
-@pytest.mark.parametrize(
-    "n_samples",
-    [1, HOP - 1, HOP, HOP + 1, CHUNK_SAMPLES - 1, CHUNK_SAMPLES, CHUNK_SAMPLES + 1, 250_000],
-)
+@pytest.mark.parametrize("rate_hz", [1_000, 8_000, 11_025, 16_000, 37_800, 44_100, 768_000])
+@pytest.mark.parametrize("n_samples", [1, 1_999, 2_000, 2_001, 160_000, 160_001])
 def test_decode_at_the_source_rate_gives_as_many_samples_as_went_in(
     tiny_codec, sound, n_samples, rate_hz
 ):
@@ -58,24 +40,6 @@ def test_decode_at_the_source_rate_gives_as_many_samples_as_went_in(
     assert np.isfinite(samples).all()
 
 
-@pytest.mark.parametrize("rate_hz", RATES_HZ)
-def test_decode_without_a_rate_gives_the_model_s_own(tiny_codec, sound, rate_hz):
-    data = tiny_codec.encode(sound(30_001, rate_hz), rate_hz)
-    samples, found_hz = tiny_codec.decode(data)
-    assert found_hz == 16_000
-    assert len(samples) == -(-30_001 * 16_000 // rate_hz)
-
-
-def test_decode_at_another_rate_gives_the_same_sound(tiny_codec, minute):
-    data = tiny_codec.encode(minute[:48_000], 16_000)
-    here, _ = tiny_codec.decode(data)
-    twice, _ = tiny_codec.decode(data, 32_000)
-    assert len(twice) == 2 * len(here)
-    inner = slice(500, -500)
-    # What is near half the lower rate falls into the resampler's transition band.
-    assert level_db(twice[::2][inner] - here[inner]) < level_db(here[inner]) - 10
-
-
 # --- channels -------------------------------------------------------------------------------
 
 
@@ -85,15 +49,6 @@ def test_encode_two_channels_by_default_codes_their_mean(tiny_codec, sound):
     assert data == tiny_codec.encode(pair.mean(axis=0), 16_000)
     assert container.read_header(data)[0].n_channels == 1
     assert tiny_codec.decode(data)[0].shape == (30_000,)
-
-
-def test_encode_keeping_channels_decodes_to_as_many(tiny_codec, sound):
-    both = np.stack([sound(250_000, seed=1), sound(250_000, seed=2)])
-    data = tiny_codec.encode(both, 16_000, channels="keep")
-    assert container.read_header(data)[0].n_channels == 2
-    assert tiny_codec.symbols(data).shape == (2, 32, 125)
-    assert tiny_codec.decode(data)[0].shape == (2, 250_000)
-    assert tiny_codec.decode(data, 11_025)[0].shape == (2, -(-250_000 * 11_025 // 16_000))
 
 
 def test_encode_keeping_equal_channels_codes_each_like_one_channel(tiny_codec, sound):
@@ -116,28 +71,12 @@ def test_encode_keeping_channels_keeps_their_order(tiny_codec, sound):
 # --- samples as they come -------------------------------------------------------------------
 
 
-def test_encode_float64_and_lists_equals_float32(tiny_codec, sound):
-    x = sound(10_000)
-    data = tiny_codec.encode(x, 16_000)
-    assert tiny_codec.encode(x.astype(np.float64), 16_000) == data
-    assert tiny_codec.encode(x.tolist(), 16_000) == data
-
-
 def test_encode_leaves_its_input_alone(tiny_codec, sound):
     x = sound(10_000)
     kept = x.copy()
     tiny_codec.encode(x, 16_000)
     tiny_codec.latents(x, 16_000)
     assert np.array_equal(x, kept)
-
-
-@pytest.mark.parametrize("factor", [0.03, 0.37, 0.9, 2.5])
-def test_decode_level_follows_the_input_within_half_a_decibel(tiny_codec, minute, factor):
-    x = minute[:250_000]
-    loud, _ = tiny_codec.decode(tiny_codec.encode(x, 16_000))
-    other, _ = tiny_codec.decode(tiny_codec.encode(x * np.float32(factor), 16_000))
-    expected_db = 20.0 * np.log10(factor)
-    assert level_db(other) - level_db(loud) == pytest.approx(expected_db, abs=0.5)
 
 
 # --- latents and symbols --------------------------------------------------------------------
@@ -156,14 +95,6 @@ def test_symbols_are_latents_rounded_to_steps(tiny_codec, sound, rate_hz, step_i
     assert np.array_equal(np.rint(latents / step[:, None]), symbols)
 
 
-def test_latents_of_two_channels_have_two(tiny_codec, sound):
-    pair = np.stack([sound(30_000, seed=1), sound(30_000, seed=2)])
-    latents = tiny_codec.latents(pair, 16_000)
-    symbols = tiny_codec.symbols(tiny_codec.encode(pair, 16_000, channels="keep"))
-    assert latents.shape == (2, 32, 15)
-    assert np.array_equal(np.rint(latents / tiny_codec.model.base_step[:, None]), symbols)
-
-
 def test_encode_without_a_step_index_takes_the_model_s(
     tmp_path, static_prior, write_tiny_model, sound
 ):
@@ -174,101 +105,29 @@ def test_encode_without_a_step_index_takes_the_model_s(
     assert data == coarse.encode(x, 16_000, step_index=11)
 
 
-# --- loading --------------------------------------------------------------------------------
-
-
-def test_load_of_a_path_gives_that_model(tiny_model, tiny_codec, sound):
-    loaded = hzc.load(tiny_model)
-    assert isinstance(loaded, Codec)
-    assert loaded.model.model_id == 240
-    assert loaded.encode(sound(9_000), 16_000) == tiny_codec.encode(sound(9_000), 16_000)
-
-
-def test_load_does_not_build_the_networks_until_they_are_needed(tiny_model):
-    codec = Codec.load(tiny_model)
-    assert "_networks" not in vars(codec.encoder)
-    assert "_networks" not in vars(codec.decoder)
-
-
-def test_for_model_id_with_the_file_of_that_model_loads_it(tiny_model):
-    assert Codec.for_model_id(240, tiny_model).model.name == "tiny"
-
-
-def test_for_model_id_with_another_model_s_file_raises(tiny_model):
-    with pytest.raises(UnknownModelError, match="needs model 241, not tiny"):
-        Codec.for_model_id(241, tiny_model)
-
-
-def test_for_model_id_of_a_private_model_without_a_file_raises():
-    with pytest.raises(UnknownModelError) as caught:
-        Codec.for_model_id(240)
-    assert "--model" in caught.value.hint
-
-
 # --- refusals -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "error"),
-    [
-        ("model_id", 241, UnknownModelError),
-        ("fingerprint", None, DesyncError),
-        ("n_latent", 31, DesyncError),
-    ],
-)
-def test_check_of_another_model_s_header_raises(tiny_codec, sound, field, value, error):
-    parsed = container.unpack(tiny_codec.encode(sound(5_000), 16_000))
-    tiny_codec.check(parsed.header)
-    value = parsed.header.fingerprint ^ 1 if value is None else value
-    header = dataclasses.replace(parsed.header, **{field: value})
-    with pytest.raises(error):
-        tiny_codec.check(header)
-    data = container.pack(header, parsed.chunks)
-    for read in (tiny_codec.decode, tiny_codec.symbols):
-        with pytest.raises(error):
-            read(data)
-
-
-def test_decode_of_a_model_with_the_same_id_and_another_prior_raises_desync(
-    tiny_codec, static_codec, sound
-):
-    data = static_codec.encode(sound(5_000), 16_000)
-    with pytest.raises(DesyncError, match="other tables") as caught:
-        tiny_codec.decode(data)
-    assert caught.value.hint
-
-
-def test_decode_of_damaged_bytes_raises_format_error(tiny_codec, sound):
-    data = tiny_codec.encode(sound(5_000), 16_000)
-    for damaged in (b"", data[:-1], data + b"\0", b"RIFF" + data, data[:20] + b"\x55" + data[21:]):
-        for read in (tiny_codec.decode, tiny_codec.symbols):
-            with pytest.raises(FormatError):
-                read(damaged)
 
 
 @pytest.mark.parametrize(
     ("samples", "rate_hz", "channels", "message"),
     [
         (np.zeros(0), 16_000, "mix", "no samples"),
-        (np.zeros((2, 0)), 16_000, "keep", "no samples"),
-        (np.zeros((1, 1, 9)), 16_000, "mix", "3 axes"),
         (np.zeros((17, 9)), 16_000, "keep", "17 channels"),
         (np.zeros(9), 999, "mix", "999 Hz"),
         (np.zeros(9), 768_001, "mix", "768001 Hz"),
         (np.array([0.0, np.nan]), 16_000, "mix", "NaN or infinite"),
-        (np.array([0.0, -np.inf]), 16_000, "mix", "NaN or infinite"),
-        (np.array([[0.0, 0.1], [0.0, np.nan]]), 16_000, "keep", "NaN or infinite"),
+        (np.array([[0.0, 0.1], [0.0, np.inf]]), 16_000, "keep", "NaN or infinite"),
         (np.zeros((2, 9)), 16_000, 3, "no channel 3"),
         (np.zeros(9, dtype=bool), 16_000, "mix", "bool"),
-        (np.zeros(9, dtype=complex), 16_000, "mix", "complex"),
         (np.zeros(9), 16_000.5, "mix", "16000.5"),
-        (np.zeros(9), None, "mix", "None"),
-        (b"RIFF", 16_000, "mix", "number|numeric|bytes"),
     ],
 )
 def test_encode_of_unusable_audio_raises(tiny_codec, samples, rate_hz, channels, message):
     with pytest.raises(UnsupportedAudioError, match=message):
         tiny_codec.encode(samples, rate_hz, channels=channels)
+    if channels == "keep":
+        with pytest.raises(UnsupportedAudioError, match=message):
+            tiny_codec.latents(samples, rate_hz)
 
 
 @pytest.mark.parametrize(
@@ -315,31 +174,6 @@ def test_decode_of_a_rate_or_a_time_out_of_range_is_refused(tiny_codec, sound, o
         tiny_codec.decode(**{"data": data, **options})
 
 
-def test_decode_from_beyond_the_end_raises(tiny_codec, sound):
-    data = tiny_codec.encode(sound(5_000), 16_000)
-    for start_s in (5_000 / 16_000, 1.0, 1e6):
-        with pytest.raises(OutOfRangeError, match=r"it lasts 0\.3125 s"):
-            tiny_codec.decode(data, start_s=start_s)
-
-
-def test_encode_of_seventeen_channels_mixes_them(tiny_codec, sound):
-    x = sound(5_000)
-    assert container.read_header(tiny_codec.encode(np.stack([x] * 17), 16_000))[0].n_channels == 1
-
-
-def test_latents_of_unusable_audio_raises(tiny_codec):
-    for samples, rate_hz in ((np.zeros(0), 16_000), (np.zeros((17, 9)), 16_000), (np.zeros(9), 1)):
-        with pytest.raises(UnsupportedAudioError):
-            tiny_codec.latents(samples, rate_hz)
-
-
-@pytest.mark.parametrize("rate_hz", [1_000, 768_000, 37_800])
-def test_encode_at_unusual_rates_keeps_the_number_of_samples(tiny_codec, sound, rate_hz):
-    n_samples = 2 * rate_hz + 1
-    data = tiny_codec.encode(sound(n_samples, rate_hz), rate_hz)
-    assert tiny_codec.decode(data, rate_hz)[0].shape == (n_samples,)
-
-
 @pytest.mark.parametrize("part", ["analysis", "synthesis"])
 def test_networks_that_give_nan_raise_latent_error(tmp_path, static_prior, write_tiny_model, part):
     name = f"{part}.head.bias"
@@ -349,17 +183,6 @@ def test_networks_that_give_nan_raise_latent_error(tmp_path, static_prior, write
     broken = Codec.load(path)
     with pytest.raises(LatentError, match="not finite"):
         broken.decode(broken.encode(np.zeros(9_000), 16_000))
-
-
-def test_integers_and_tensors_are_scaled_like_floats(tiny_codec, sound):
-    import torch
-
-    samples = (sound(40_000) * 32_767).astype(np.int16)
-    expected = tiny_codec.encode(samples / np.float32(32_768), 16_000)
-    assert tiny_codec.encode(samples, 16_000) == expected
-    assert tiny_codec.encode(samples.astype(np.int32) << 16, 16_000) == expected
-    tensor = torch.from_numpy(samples / np.float32(32_768)).requires_grad_()
-    assert tiny_codec.encode(tensor, np.float64(16_000)) == expected
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from hzc import container, encoder
-from hzc.audio import level
 from hzc.audio.sources import array_source
-from hzc.errors import DesyncError, UnsupportedAudioError
+from hzc.errors import UnsupportedAudioError
 
 RATE_HZ = 16_000
 
@@ -49,7 +48,7 @@ def test_encode_in_small_windows_codes_the_symbols_of_the_whole(tiny_codec, minu
 
 def test_a_source_that_changes_keeps_the_length_it_had_first(tiny_codec, minute):
     source = array_source(minute[:50_000], RATE_HZ)
-    for n_later in (1, 20_000, 53_000):
+    for n_later in (1, 20_000, 900_000):
         lengths = iter([50_000, n_later])
         changing = replace(source, blocks=lambda n=lengths: iter([minute[None, : next(n)]]))
         parsed = container.unpack(tiny_codec.encoder.encode(changing).data)
@@ -63,14 +62,6 @@ def test_scaled_input_changes_the_gain_alone(tiny_codec, minute, decibels, half_
     scaled = container.unpack(encode(tiny_codec, samples * 10.0 ** (decibels / 20)).data)
     assert scaled.chunks[0].gain_half_db - plain.chunks[0].gain_half_db == half_db
     assert scaled.chunks[0].payloads == plain.chunks[0].payloads
-
-
-@pytest.mark.parametrize(
-    ("level_db", "half_db"),
-    [(-26.0, 0), (-30.1, 8), (-20.0, -12), (-69.9, 80), (60.0, -80), (-70.0, 0), (-200.0, 0)],
-)
-def test_gain_leads_to_the_target_as_far_as_allowed(level_db, half_db):
-    assert level.gain_for(level_db) == half_db
 
 
 def test_digital_silence_is_left_as_it_is(tiny_codec):
@@ -93,16 +84,6 @@ def test_code_of_kept_latents_is_the_file_of_encode(tiny_codec, minute):
         assert coded.rate.payload_bytes == container.unpack(coded.data).payload_bytes
 
 
-def test_payload_is_as_long_as_the_ideal_code(static_codec, minute):
-    parsed = container.unpack(encode(static_codec, minute).data)
-    symbols = static_codec.symbols(encode(static_codec, minute).data)[0]
-    prior, at = static_codec.model.prior, 0
-    for chunk in parsed.chunks:
-        ideal = prior.ideal_bits(symbols[:, at : at + chunk.n_frames], parsed.header.step_index)
-        assert ideal - 8 <= 8 * len(chunk.payloads[0]) <= 1.005 * ideal + 64
-        at += chunk.n_frames
-
-
 def test_kl_bits_of_a_prior_that_fits_are_below_the_code_length(static_codec, minute):
     encoded = encode(static_codec, minute, with_kl=True)
     bits = 8 * encoded.rate.payload_bytes
@@ -113,26 +94,10 @@ def test_kl_bits_of_a_prior_that_fits_are_below_the_code_length(static_codec, mi
     assert encode(static_codec, minute).kl_bits is None
 
 
-def test_progress_sums_up_to_the_duration(tiny_codec, minute):
-    done = []
-    encode(tiny_codec, minute, progress=done.append)
-    assert sum(done) == pytest.approx(len(minute) / RATE_HZ)
-
-
 def test_more_than_a_file_can_hold_is_refused(tiny_codec, monkeypatch):
     monkeypatch.setattr(container, "MAX_FRAMES", 8)
     with pytest.raises(UnsupportedAudioError, match="more than a file can hold"):
         encode(tiny_codec, np.zeros(RATE_HZ + 1))
-
-
-def test_verification_that_gets_other_symbols_raises(tiny_codec, minute, monkeypatch):
-    plain = encode(tiny_codec, minute[:50_000]).data
-    assert encode(tiny_codec, minute[:50_000], verify=True).data == plain
-    prior = type(tiny_codec.model.prior)
-    decode = prior.decode
-    monkeypatch.setattr(prior, "decode", lambda *args: [found + 1 for found in decode(*args)])
-    with pytest.raises(DesyncError, match="verification failed"):
-        encode(tiny_codec, minute[:50_000], verify=True)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])

@@ -15,7 +15,7 @@ import pytest
 
 from hzc import files
 from hzc.container import MAGIC
-from hzc.errors import CorruptError, OutputExistsError, OutputWriteError, UnreadableError
+from hzc.errors import CorruptError, OutputExistsError, OutputWriteError
 from hzc.files import STDIO
 
 pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
@@ -30,31 +30,6 @@ class Stream(io.BytesIO):
         return self
 
 
-class Failing(Stream):
-    def read(self, *_: object) -> bytes:
-        raise OSError(errno.EIO, "Input/output error")
-
-
-# ------------------------------------------------------------------ inputs
-
-
-@pytest.mark.parametrize("name", ["missing", "."])
-def test_reading_what_cannot_be_read_raises_and_names_it(tmp_path: Path, name: str) -> None:
-    path = str(tmp_path / name)
-    with pytest.raises(UnreadableError, match="cannot be read") as caught:
-        files.read_hzc(path)
-    assert caught.value.path == path
-    assert ("-r" in str(caught.value.hint)) == (name == ".")
-
-
-@pytest.mark.parametrize(("stream", "says"), [(None, "closed"), (Failing(), "input/output error")])
-def test_reading_standard_input_that_fails_raises(monkeypatch, stream, says) -> None:
-    monkeypatch.setattr(sys, "stdin", stream)
-    with pytest.raises(UnreadableError, match=says) as caught:
-        files.read_hzc(STDIO)
-    assert caught.value.path == "standard input"
-
-
 def test_read_hzc_reads_all_of_a_hzc_file_and_little_of_others(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(files, "LOOK_BYTES", 10)
     path = tmp_path / "a"
@@ -63,47 +38,6 @@ def test_read_hzc_reads_all_of_a_hzc_file_and_little_of_others(tmp_path: Path, m
         assert files.read_hzc(str(path)) == data[:expected]
         monkeypatch.setattr(sys, "stdin", Stream(data))
         assert files.read_hzc(STDIO) == data[:expected]
-
-
-def test_open_input_lets_errors_of_its_reader_through(tmp_path: Path) -> None:
-    (tmp_path / "a").touch()
-    with pytest.raises(FileNotFoundError), files.open_input(str(tmp_path / "a")):
-        raise FileNotFoundError("not about the input")
-
-
-@pipes
-def test_kinds_of_files_are_told_apart(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "file").touch()
-    (tmp_path / "link").symlink_to("file")
-    kinds = [
-        (files.is_regular(name), files.is_special(name))
-        for name in (*(str(tmp_path / n) for n in ("file", "link", "pipe", "missing")), STDIO)
-    ]
-    assert kinds == [(True, False), (True, False), (False, True), (False, False), (False, True)]
-    assert files.is_same(str(tmp_path / "link"), f"{tmp_path}/x/../file")
-    assert not files.is_same(STDIO, STDIO)
-
-
-# ------------------------------------------------------------------ targets before the work
-
-
-def test_check_target_refuses_what_cannot_be_written(tmp_path: Path, monkeypatch) -> None:
-    (tmp_path / "old").touch()
-    (tmp_path / "dangling").symlink_to("nowhere")
-    for force in (False, True):
-        files.check_target(str(tmp_path / "new"), force=force)
-        for name in ("", "missing/a", "old/a"):
-            with pytest.raises(OutputWriteError):
-                files.check_target(str(tmp_path / name), force=force)
-    for name in ("old", "dangling"):
-        files.check_target(str(tmp_path / name), force=True)
-        with pytest.raises(OutputExistsError) as caught:
-            files.check_target(str(tmp_path / name), force=False)
-        assert "--force" in str(caught.value.hint)
-    monkeypatch.setattr(sys, "stdout", None)
-    with pytest.raises(OutputWriteError, match="closed"):
-        files.check_target(STDIO, force=False)
 
 
 # ------------------------------------------------------------------ writing
@@ -239,38 +173,3 @@ def test_system_s_refusal_is_an_output_error(tmp_path: Path, system: str) -> Non
     for name in ("missing/a", ""):
         with pytest.raises(OutputWriteError):
             files.write_bytes(str(tmp_path / name), b"", force=True)
-
-
-@pipes
-def test_output_to_a_pipe_keeps_nothing_back(tmp_path: Path) -> None:
-    path = tmp_path / "pipe"
-    os.mkfifo(path)
-    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with files.open_output(str(path), force=False) as write:
-        for piece in (b"a", b"bc"):
-            write(piece)
-            assert os.read(reader, 100) == piece
-    os.close(reader)
-    assert path.is_fifo()
-
-
-@full
-def test_output_to_a_full_device_raises_at_the_first_write() -> None:
-    n_written = 0
-    raised = pytest.raises(OutputWriteError, match="no space")
-    with raised, files.open_output("/dev/full", force=False) as write:
-        write(b"a")
-        n_written += 1
-    assert n_written == 0
-
-
-# ------------------------------------------------------------------ standard output
-
-
-def test_output_to_standard_output_is_written_through(monkeypatch) -> None:
-    stream = Stream()
-    monkeypatch.setattr(sys, "stdout", stream)
-    with files.open_output(STDIO, force=False) as write:
-        write(b"\0\xff\n")
-        assert stream.getvalue() == b"\0\xff\n"
-    assert not stream.closed

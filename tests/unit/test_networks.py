@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from sizes import TINY
 from torch import nn
 
-from hzc.errors import ArgumentError, LatentError, ModelError, WeightsError
+from hzc.errors import ArgumentError, ModelError, WeightsError
 from hzc.model import dsp, layers
-from hzc.model.backend import Networks, open_backend
+from hzc.model.backend import Networks
 from hzc.model.config import ModelConfig
 from hzc.model.file import open_model, save_model
 from hzc.model.transforms import Analysis, Synthesis
-from hzc.model.windows import Windowed, WindowPlan
+from hzc.model.windows import WindowPlan
 
 SMALL = ModelConfig(
     "small", (6, 8, 10), (2, 1, 1), (6, 8, 10), (1, 2, 1), strides=(2, 3), n_latent=5,
@@ -113,21 +113,15 @@ def test_noise_is_the_same_bit_by_bit_and_follows_from_the_frame_alone(seed, n_f
     assert np.array_equal(dsp.white_noise(np.where(y == 0, -y, y), n_samples), found)
 
 
-def test_noise_has_golden_values_is_white_and_changes_with_any_value():
+def test_noise_has_golden_values_and_changes_with_any_value():
     y = np.float32([[[0.5], [-1.25]]])
     golden = [-0.0952347, -1.6571885, -1.5476203, 0.1907428]  # worked out with Python's integers
     assert dsp.white_noise(y, 4)[0].tolist() == pytest.approx(golden, abs=1e-6)
-    assert not np.array_equal(dsp.white_noise(y[:, ::-1], 4), dsp.white_noise(y, 4))
     y = latent_of(TINY, 4_000)
-    drawn = dsp.white_noise(y, 128).reshape(4_000, 128)
+    drawn = dsp.white_noise(y, 128)
     assert (drawn.mean(), drawn.var()) == pytest.approx((0.0, 1.0), abs=0.01)
-    assert np.abs(drawn).max() <= np.float32(math.sqrt(3.0))
-    # Of 8128 correlations of 4000 independent pairs the largest is about four over √4000.
-    assert np.abs(np.corrcoef(drawn.T) - np.eye(128)).max() < 6.0 / math.sqrt(4_000)
-    another_draw = layers.white_noise(torch.from_numpy(y), 128, 1).numpy().reshape(4_000, 128)
     y[0, 17] = np.nextafter(y[0, 17], np.float32(9.0))
-    least_change = dsp.white_noise(y, 128).reshape(4_000, 128)
-    for other in (np.roll(drawn, 1, axis=0), least_change, another_draw):
+    for other in (np.roll(drawn, 128), dsp.white_noise(y, 128)):
         assert abs((other * drawn).mean()) < 0.01
 
 
@@ -187,14 +181,6 @@ def test_analysis_does_not_hear_what_lies_far_under_a_tone(small):
     assert change(0 * tone, -80.0) > change(tone, -80.0)
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_a_value_that_is_not_finite_raises_latent_error(small, part):
-    bias = getattr(small, part).head.bias.detach().numpy() + np.float32(np.nan)
-    transform, make, _ = small.transform(part, **{f"{part}.head.bias": bias})
-    with pytest.raises(LatentError, match="not finite"):
-        transform(make(2))
-
-
 BAD_ARRAYS = [("bias", None), ("bias", np.zeros(3)), ("weight", np.zeros(())), ("more", np.ones(3))]
 
 
@@ -205,83 +191,6 @@ def test_weights_that_do_not_fit_raise_weights_error(small, part, name, array):
     with pytest.raises(WeightsError, match="do not fit the config") as caught:
         transform(make(2))
     assert caught.value.path == small.path
-
-
-def test_a_missing_cuda_device_raises_argument_error(tiny_model, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ArgumentError, match="no CUDA device"):
-        open_backend(open_model(tiny_model), "cuda")
-
-
-def neighbourhood(reach: int, n_in: int, n_out: int):
-    """Weighted sums over frames up to `reach` away, zeros past the ends.
-
-    Whole numbers throughout, which single precision holds exactly: so equal means equal.
-    """
-    weights = np.random.default_rng(reach).integers(1, 5, (2 * reach + 1, n_in, n_out))
-
-    def transform(x: np.ndarray) -> np.ndarray:
-        frames = x.reshape(*x.shape[:-1], -1, n_in)
-        padded = np.pad(frames, [*[(0, 0)] * (x.ndim - 1), (reach, reach), (0, 0)])
-        out = sum(padded[..., k : k + frames.shape[-2], :] @ w for k, w in enumerate(weights))
-        return out.reshape(*x.shape[:-1], frames.shape[-2] * n_out)
-
-    return transform
-
-
-def run(transform, x: np.ndarray, plan: WindowPlan, block_columns: list[int], n_extra: int = 0):
-    """Push blocks of the given sizes, over and over; return what came out of each, and the rest."""
-    windowed, pieces, start = Windowed(transform, plan), [], 0
-    x = np.pad(x, [*[(0, 0)] * (x.ndim - 1), (0, n_extra)])
-    while start < x.shape[-1]:
-        size = block_columns[len(pieces) % len(block_columns)]
-        pieces.append(windowed.push(x[..., start : start + size]))
-        start += size
-    windowed.drop_last(n_extra)
-    pieces.append(windowed.finish())
-    return pieces, [piece for piece in pieces if piece is not None]
-
-
-@given(
-    st.integers(0, 40), st.integers(1, 9), st.integers(0, 6), st.integers(0, 2), st.integers(1, 4),
-    st.integers(1, 4), st.lists(st.integers(0, 23), min_size=1, max_size=4).filter(any),
-    st.sampled_from([(), (1,), (2, 3)]), st.data(),
-)  # fmt: skip
-def test_windowed_equals_the_whole_and_holds_little(
-    n_frames, core, reach, spare, n_in, n_out, block_columns, leading, data
-):
-    shape = (*leading, n_frames * n_in)
-    x = np.random.default_rng(n_frames).integers(-9, 10, shape).astype(np.float32)
-    plan = WindowPlan(core, reach + spare, n_in, n_out)
-    transform, widths = neighbourhood(reach, n_in, n_out), []
-
-    def watched(x: np.ndarray) -> np.ndarray:
-        widths.append(x.shape[-1] // n_in)
-        return transform(x)
-
-    n_extra = data.draw(st.integers(0, n_in - 1)) if n_frames else 0
-    _, done = run(watched, x, plan, block_columns, n_extra)
-    assert max(widths, default=0) <= core + 2 * plan.context_frames
-    assert len(widths) <= n_frames // core + 1
-    assert bool(done) == bool(n_frames)
-    assert not done or np.array_equal(np.concatenate(done, axis=-1), transform(x))
-
-
-def test_windowed_gives_its_output_early_and_needs_the_whole_context():
-    x, transform = np.arange(60, dtype=np.float32), neighbourhood(3, 2, 5)
-    pieces, _ = run(transform, x, WindowPlan(4, 3, 2, 5), [2])
-    assert [i + 1 for i, piece in enumerate(pieces) if piece is not None][:4] == [7, 11, 15, 19]
-    _, short = run(transform, x, WindowPlan(4, 2, 2, 5), [60])
-    assert not np.array_equal(np.concatenate(short), transform(x))
-
-
-@pytest.mark.parametrize("n_frames", [1, 27])
-@pytest.mark.parametrize("part", PARTS)
-def test_windowed_networks_equal_the_whole(small, part, n_frames):
-    transform, make, plan = small.transform(part)
-    x = make(n_frames)
-    _, pieces = run(transform, x, plan, [3 * plan.n_in + 1, 0])
-    assert_near(np.concatenate(pieces, axis=-1), transform(x))
 
 
 # --- ONNX Runtime ---------------------------------------------------------------------------

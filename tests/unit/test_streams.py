@@ -12,7 +12,7 @@ import pytest
 from hzc import container
 from hzc.audio.sources import array_source
 from hzc.container import Reader
-from hzc.errors import DesyncError, FormatError, UnsupportedAudioError
+from hzc.errors import UnsupportedAudioError
 
 RATE_HZ, HOP = 16_000, 2_000
 
@@ -64,22 +64,6 @@ def test_blocks_of_any_size_give_the_same_bytes(tiny_codec, sound, rate_hz):
     whole = streamed(tiny_codec, samples, rate_hz, block=1 << 30)
     for block in (997, 160_000, 3 * rate_hz):
         assert streamed(tiny_codec, samples, rate_hz, block) == whole
-
-
-def test_even_speech_is_coded_as_by_name(tiny_codec, minute):
-    data, whole = streamed(tiny_codec, minute), tiny_codec.encode(minute, RATE_HZ)
-    gains = {chunk.gain_half_db for chunk in container.unpack(data).chunks}
-    assert len(gains) == 1
-    if gains == {container.unpack(whole).chunks[0].gain_half_db}:
-        assert np.array_equal(tiny_codec.symbols(data), tiny_codec.symbols(whole))
-
-
-def test_channels_are_kept(tiny_codec, sound):
-    samples = np.stack([sound(20 * RATE_HZ, seed=i) for i in range(3)])
-    data = streamed(tiny_codec, samples, channels="keep")
-    assert decoded(tiny_codec, data).shape == samples.shape
-    one = streamed(tiny_codec, samples, channels=2)
-    assert container.unpack(one).header.n_channels == 1
 
 
 # --- level ----------------------------------------------------------------------------------
@@ -162,55 +146,12 @@ def test_an_offset_makes_no_sound(shipped, speech, begins_s):
 # --- what goes wrong ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("at_s", [0.0, 11.999, 31.25])
-def test_what_is_no_number_is_refused_with_its_time(tiny_codec, sound, value, at_s):
+def test_what_is_no_number_is_refused_with_its_time(tiny_codec, sound, at_s):
     samples = sound(35 * RATE_HZ)
-    samples[round(at_s * RATE_HZ)] = value
+    samples[round(at_s * RATE_HZ)] = np.nan
     with pytest.raises(UnsupportedAudioError, match=f"sample at {at_s:.3f} s"):
         streamed(tiny_codec, samples)
-
-
-def test_no_samples_raise_and_write_nothing(tiny_codec):
-    source = replace(array_source([0.0], RATE_HZ), blocks=lambda: iter(()))
-    written = []
-    with pytest.raises(UnsupportedAudioError, match="no samples"):
-        tiny_codec.encoder.encode_stream(source, written.append)
-    assert written == []
-
-
-def test_verification_that_gets_other_symbols_raises(tiny_codec, sound, monkeypatch):
-    prior = type(tiny_codec.model.prior)
-    decode = prior.decode
-    monkeypatch.setattr(prior, "decode", lambda *a: [symbols + 1 for symbols in decode(*a)])
-    with pytest.raises(DesyncError):
-        streamed(tiny_codec, sound(20 * RATE_HZ), verify=True)
-
-
-# --- decoding a stream ----------------------------------------------------------------------
-
-
-def live(codec, data, sample_rate_hz=RATE_HZ):
-    return codec.decoder.stream(Reader(io.BytesIO(data)), sample_rate_hz)
-
-
-@pytest.mark.parametrize("rate_hz", [16_000, 22_050])
-def test_decoding_a_pipe_gives_the_samples_of_the_file(tiny_codec, sound, rate_hz):
-    for data in (
-        streamed(tiny_codec, sound(35 * RATE_HZ)),
-        tiny_codec.encode(sound(33_333), 16_000),
-    ):
-        whole, _ = tiny_codec.decode(data, rate_hz)
-        piped = np.concatenate(list(live(tiny_codec, data, rate_hz)), axis=1)[0]
-        assert np.abs(piped - whole).max() < 1e-5
-
-
-def test_damage_in_a_pipe_is_an_error_after_what_came_before_it(tiny_codec, minute):
-    data = streamed(tiny_codec, minute)
-    given = []
-    with pytest.raises(FormatError):
-        given.extend(live(tiny_codec, data[: len(data) // 2]))
-    assert sum(block.shape[1] for block in given) > 10 * RATE_HZ
 
 
 def test_a_chunk_is_written_once_it_and_the_reach_after_it_were_heard(tiny_codec, sound):
@@ -238,10 +179,10 @@ def test_memory_does_not_grow_with_the_length(tiny_codec, sound):
         written = []
         tracemalloc.start()
         tiny_codec.encoder.encode_stream(source, written.append)
-        for _ in live(tiny_codec, b"".join(written)):
+        for _ in tiny_codec.decoder.stream(Reader(io.BytesIO(b"".join(written))), RATE_HZ):
             pass
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return most
 
-    assert peak(24) < 1.2 * peak(6) + (1 << 20)
+    assert peak(12) < 1.2 * peak(4) + (1 << 20)
