@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hzc.container import Container
+from hzc.options import Target
 
 FLOAT_BITS = 32
 
@@ -59,6 +60,23 @@ class Rate:
             "header_bytes": self.overhead_bytes,
             "header_share": round(self.overhead_share, 6),
         }
+
+
+def compared(rate: Rate, target: Target) -> tuple[str, dict[str, float | int]]:
+    """Return what was asked for next to what came of it, for people and for programs.
+
+    >>> compared(Rate(1178, 10.02, 1157), Target(0.95, 1200))
+    ('  (asked: 0.95 kbps, -1.0 %; 1,200 B at most)', {'asked_kbps': 0.95, 'asked_max_bytes': 1200})
+    """
+    texts: list[str] = []
+    values: dict[str, float | int] = {}
+    if target.kbps is not None:
+        texts.append(f"{target.kbps:g} kbps, {100 * (rate.bitrate_kbps / target.kbps - 1):+.1f} %")
+        values["asked_kbps"] = target.kbps
+    if target.max_bytes is not None:
+        texts.append(f"{target.max_bytes:,} B at most")
+        values["asked_max_bytes"] = target.max_bytes
+    return f"  (asked: {'; '.join(texts)})" if texts else "", values
 
 
 def measure(parsed: Container, n_bytes: int) -> Rate:

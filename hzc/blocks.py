@@ -31,3 +31,19 @@ def rechunked(blocks: Blocks, n_columns: int) -> Blocks:
 def empty(n_channels: int) -> FloatArray:
     """Return a block without columns."""
     return np.zeros((n_channels, 0), dtype=np.float32)
+
+
+def first_samples(blocks: Blocks, n_samples: int) -> Iterator[FloatArray]:
+    """Yield the first samples: a file that is still being written may have grown meanwhile."""
+    for block in blocks:
+        if n_samples <= 0:
+            return
+        yield block[:, :n_samples]
+        n_samples -= block.shape[1]
+
+
+def until(blocks: Blocks, n_samples: float) -> Iterator[FloatArray]:
+    """Yield blocks until there are more than n_samples, and leave the others in the iterator."""
+    while n_samples >= 0 and (block := next(blocks, None)) is not None:
+        n_samples -= block.shape[1]
+        yield block

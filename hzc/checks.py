@@ -11,7 +11,7 @@ from hzc.errors import DesyncError, FormatError, HzcError
 from hzc.files import InputStream
 from hzc.jobs import Models, Progress, ignore
 from hzc.model import registry
-from hzc.options import Options
+from hzc.options import EncodeOptions
 
 RECORDS_AT_ONCE = 64
 
@@ -91,7 +91,7 @@ class RateJob:
     """A .hzc file to be measured, or audio, which is encoded in memory."""
 
     source: str
-    options: Options
+    options: EncodeOptions
     with_ladder: bool = False
 
     def run(self, models: Models, progress: Progress = ignore) -> Rated:
@@ -125,7 +125,7 @@ class RateJob:
 
         source = sources.open_source(self.source if files.is_regular(self.source) else data)
         encoder = models.to_encode(self.options).encoder
-        encoded = encoder.encode(source, with_kl=self.with_ladder)
+        encoded = encoder.encode(source, target=self.options.target, with_kl=self.with_ladder)
         return encoded.data, encoded.kl_bits
 
 

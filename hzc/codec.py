@@ -19,6 +19,7 @@ from hzc.decoder import Decoder, Span, n_samples_in
 from hzc.encoder import Encoder
 from hzc.errors import ArgumentError, UnknownModelError
 from hzc.model.file import Model, open_for_id, open_model
+from hzc.options import Target
 
 
 class Codec:
@@ -103,6 +104,8 @@ class Codec:
         sample_rate_hz: int,
         *,
         step_index: int | None = None,
+        kbps: float | None = None,
+        max_bytes: int | None = None,
         channels: str | int = "mix",
     ) -> bytes:
         """Return the bytes of a .hzc file.
@@ -113,15 +116,23 @@ class Codec:
             sample_rate_hz: 1000 … 768000.
             step_index: Coarseness, -64 … 64, eight to an octave of the step; None for the model's
                 default, which aims at 1 kbit/s.
+            kbps: Rate to come up to instead, 0.4 … 4, of all bytes returned: at most this, and
+                less than 2 % below it for 10 s and more.
+            max_bytes: Most bytes to return; what needs more is coded more coarsely.
             channels: "mix" codes the mean, "keep" every channel, a number that channel, from 1.
 
         Raises:
             UnsupportedAudioError: no numbers, no samples, NaN or infinity, too many channels, no
                 such channel, or the rate.
-            ArgumentError: a step index out of range, or other channels.
+            ArgumentError: a step index, a rate or a size out of range, a step index and a rate
+                together, or other channels.
+            RateError: the rate or the size is out of reach.
         """
-        source = sources.array_source(samples, sample_rate_hz)
-        return self.encoder.encode(source, step_index=step_index, channels=channels).data
+        source, target = sources.array_source(samples, sample_rate_hz), Target(kbps, max_bytes)
+        encoded = self.encoder.encode(
+            source, step_index=step_index, target=target, channels=channels
+        )
+        return encoded.data
 
     def latents(self, samples: npt.ArrayLike, sample_rate_hz: int) -> FloatArray:
         """Return the latent's means before quantisation, float32 [channel, D, F].

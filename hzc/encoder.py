@@ -1,7 +1,8 @@
 """From samples to the bytes of a file.
 
     samples ── mix ── 16 kHz ── rumble, gain ── g_a ── y          phase 1: `latents`, networks only
-    y ── steps ── symbols ── prior ── payloads ── container       phase 2: `code`
+    y ── steps ── symbols ── prior ── payloads ── container       phase 2: `code`, once, or
+                                                                  often to come up to a rate
 
 A recording that can be read twice has one gain, and its length is in the header. A pipe goes
 through the same stages chunk by chunk, each chunk with the gain that it needs.
@@ -9,10 +10,10 @@ through the same stages chunk by chunk, each chunk with the gain that it needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import chain, repeat
+from functools import cached_property, partial
+from itertools import chain
 from numbers import Integral
 
 import numpy as np
@@ -22,21 +23,26 @@ from hzc.audio import level, sources
 from hzc.audio.sources import Resampler, Source
 from hzc.audio.stream_level import StreamLevel
 from hzc.bitrate import Rate
-from hzc.blocks import Blocks, FloatArray
+from hzc.blocks import FloatArray, first_samples, until
+from hzc.chunk_coder import ChunkCoder
 from hzc.coding import quantize
-from hzc.coding.entropy import IntArray
-from hzc.container import CHUNK_FRAMES, Chunk, Header, StreamHeader
-from hzc.errors import ArgumentError, DesyncError, UnsupportedAudioError
+from hzc.container import CHUNK_FRAMES, Header, StreamHeader
+from hzc.errors import ArgumentError, UnsupportedAudioError
 from hzc.model import kl
 from hzc.model.backend import Networks
 from hzc.model.file import Model
-from hzc.model.windows import Windowed, WindowPlan
+from hzc.model.windows import LatentWindows
+from hzc.options import Target
+from hzc.rate_control import Aim, Setting, choose_refined, choose_setting
+from hzc.steering import HELD_S, Steering, steered
 
 CORE_FRAMES = 3 * CHUNK_FRAMES
 """Frames that one window of the network gives: 30 s."""
 LIVE_CORE_FRAMES = CHUNK_FRAMES
 STREAM_AFTER_S = 12.0
 """A pipe that lasts longer is written chunk by chunk, without its length in the header."""
+
+NO_TARGET = Target()
 
 Progress = Callable[[float], None]
 
@@ -58,6 +64,10 @@ class Latents:
     sample_rate_hz: int
 
 
+Refine = Callable[[Latents, int], Latents]
+"""Returns latents made better for a step index."""
+
+
 @dataclass(frozen=True)
 class Encoded:
     """An encoded recording and what is known about it."""
@@ -75,6 +85,7 @@ class Encoder:
     def __init__(self, model: Model, device: str, backend: str | None = None) -> None:
         """Use an opened weight file; the network is loaded when it is first needed."""
         self.model, self.device, self.backend = model, device, backend
+        self._coder = ChunkCoder(model)
 
     @cached_property
     def _networks(self) -> Networks:
@@ -85,6 +96,7 @@ class Encoder:
         source: Source,
         *,
         step_index: int | None = None,
+        target: Target = NO_TARGET,
         channels: str | int = "mix",
         verify: bool = False,
         with_kl: bool = False,
@@ -95,6 +107,7 @@ class Encoder:
         Args:
             source: Audio of any length that can be read twice.
             step_index: Coarseness, -64 … 64; None for the model's default.
+            target: Rate to come up to, and size that is never exceeded.
             channels: "mix" codes the mean, "keep" every channel, a number that channel, from 1.
             verify: Decode every payload again and compare.
             with_kl: Compute the KL divergence as well.
@@ -102,12 +115,13 @@ class Encoder:
 
         Raises:
             UnsupportedAudioError: no samples, NaN or infinity, too many channels, or the rate.
-            ArgumentError: a step index out of range, or other channels.
+            ArgumentError: a step index out of range or next to a rate, or other channels.
+            RateError: the target is out of reach.
             DesyncError: verification failed.
         """
-        step_index = self._step_index(step_index)
+        self._step_index(step_index, target)
         latents = self.latents(source, channels=channels, progress=progress)
-        return self.code(latents, step_index, verify=verify, with_kl=with_kl)
+        return self.code(latents, step_index, target=target, verify=verify, with_kl=with_kl)
 
     def latents(
         self, source: Source, *, channels: str | int = "keep", progress: Progress = ignore
@@ -132,9 +146,9 @@ class Encoder:
         gain_half_db = level.gain_for(found.level_db)
         n_channels, model_rate_hz = source.n_channels, self.model.config.sample_rate_hz
         resampler = Resampler(n_channels, source.sample_rate_hz, model_rate_hz)
-        analysis = _Analysis(self._networks, CORE_FRAMES, n_channels)
+        analysis = LatentWindows(self._networks, CORE_FRAMES, n_channels)
         gain, done = level.linear_gain(gain_half_db), []
-        for block in _first_samples(source.blocks(), found.n_samples):
+        for block in first_samples(source.blocks(), found.n_samples):
             done.append(analysis.push(resampler.push(block * gain)))
             progress(block.shape[1] / source.sample_rate_hz)
         done += [analysis.push(resampler.finish()), analysis.finish(n_frames)]
@@ -146,6 +160,8 @@ class Encoder:
         latents: Latents,
         step_index: int | None = None,
         *,
+        target: Target = NO_TARGET,
+        refine: Refine | None = None,
         verify: bool = False,
         with_kl: bool = False,
     ) -> Encoded:
@@ -154,32 +170,52 @@ class Encoder:
         Args:
             latents: What `latents` returned.
             step_index: As `encode`.
+            target: As `encode`.
+            refine: Returns latents made better for a step index; None codes them as they are.
             verify: As `encode`.
             with_kl: As `encode`.
 
         Raises:
             ArgumentError: as `encode`.
+            RateError: as `encode`.
             DesyncError: as `encode`.
         """
+        index = self._step_index(step_index, target)
+        latents, setting = self._chosen_setting(latents, index, target, refine)
+        return self._coded(latents, setting, verify=verify, with_kl=with_kl)
+
+    def _chosen_setting(
+        self, latents: Latents, step_index: int, target: Target, refine: Refine | None
+    ) -> tuple[Latents, Setting]:
+        if not target.is_given:
+            return refine(latents, step_index) if refine else latents, Setting(step_index)
+
+        def size(latents: Latents, setting: Setting) -> int:
+            return len(self._coded(latents, setting).data)
+
+        aim = Aim(target, latents.n_samples / latents.sample_rate_hz, step_index)
+        if refine:
+            return choose_refined(latents, size, refine, aim)
+        return latents, choose_setting(partial(size, latents), aim)
+
+    def _coded(
+        self, latents: Latents, setting: Setting, *, verify: bool = False, with_kl: bool = False
+    ) -> Encoded:
         n_channels, _, n_frames = latents.y.shape
         header = Header(
             n_frames=n_frames,
             n_samples=latents.n_samples,
-            **vars(self._header(latents.sample_rate_hz, n_channels, step_index)),
+            **vars(self._header(latents.sample_rate_hz, n_channels, setting.step_index)),
         )
         step = quantize.steps(self.model.base_step, header.step_index)
         chunks, kl_bits = [], 0.0
         for start in range(0, n_frames, CHUNK_FRAMES):
             y = latents.y[..., start : start + CHUNK_FRAMES]
-            symbols = quantize.to_symbols(y, step)
-            payloads = tuple(map(self.model.prior.encode, symbols, repeat(header.step_index)))
-            if verify:
-                self._verify(payloads, symbols, header.step_index)
-            chunks.append(Chunk(y.shape[-1], payloads, latents.gain_half_db))
+            chunks.append(self._coder.chunk(y, setting, latents.gain_half_db, verify=verify))
             if with_kl:
+                pairs = zip(y / step[:, None], self._coder.symbols(y, setting), strict=True)
                 kl_bits += sum(
-                    kl.divergence_bits(self.model, scaled, channel, header.step_index)
-                    for scaled, channel in zip(y / step[:, None], symbols, strict=True)
+                    kl.divergence_bits(self.model, *pair, header.step_index) for pair in pairs
                 )
         data = container.pack(header, chunks)
         payload_bytes = sum(len(payload) for chunk in chunks for payload in chunk.payloads)
@@ -192,6 +228,7 @@ class Encoder:
         write: Callable[[bytes], None],
         *,
         step_index: int | None = None,
+        target: Target = NO_TARGET,
         channels: str | int = "mix",
         verify: bool = False,
         progress: Progress = ignore,
@@ -199,12 +236,14 @@ class Encoder:
         """Write a source while it is read; return the rate of what was written.
 
         The memory needed does not grow with the length. A source that ends within 12 s gives the
-        same bytes as `encode`.
+        same bytes as `encode`; with a target, one that ends within a minute. A longer one has the
+        step index that its first minute needs for the rate, and is steered from there.
 
         Args:
             source: Audio that can be read once.
             write: Takes the bytes of the file in order.
             step_index: As `encode`.
+            target: As `encode`; a size is refused where the source lasts longer than a minute.
             channels: As `encode`.
             verify: As `encode`.
             progress: As `encode`.
@@ -212,18 +251,26 @@ class Encoder:
         Raises:
             UnsupportedAudioError: as `encode`.
             ArgumentError: as `encode`.
+            RateError: as `encode`.
             DesyncError: as `encode`.
         """
-        step_index, source = self._step_index(step_index), _chosen(source, channels)
+        index, source = self._step_index(step_index, target), _chosen(source, channels)
         blocks = sources.checked(source.blocks(), source.sample_rate_hz)
-        first = list(_until(blocks, STREAM_AFTER_S * source.sample_rate_hz))
-        if sum(block.shape[1] for block in first) <= STREAM_AFTER_S * source.sample_rate_hz:
-            short = replace(source, blocks=lambda: iter(first))
-            encoded = self.encode(short, step_index=step_index, channels="keep", verify=verify)
+        n_held = (HELD_S if target.is_given else STREAM_AFTER_S) * source.sample_rate_hz
+        first = list(until(blocks, n_held))
+        held = replace(source, blocks=lambda: iter(first))
+        if sum(block.shape[1] for block in first) <= n_held:
+            encoded = self.encode(
+                held, step_index=step_index, target=target, channels="keep", verify=verify
+            )
             write(encoded.data)
             return encoded.rate
-        header = self._header(source.sample_rate_hz, source.n_channels, step_index)
-        stream = EncoderStream(self, header, verify)
+        steering = None
+        if target.is_given:
+            steering = steered(self.latents(held).y, target, self._coder)
+            index = steering.step_index
+        header = self._header(source.sample_rate_hz, source.n_channels, index)
+        stream = EncoderStream(self, header, verify, steering)
         for block in chain(first, blocks):
             if data := stream.push(block):
                 write(data)
@@ -242,8 +289,10 @@ class Encoder:
             step_index=self._step_index(step_index),
         )
 
-    def _step_index(self, step_index: int | None) -> int:
-        """Return the step index to code with."""
+    def _step_index(self, step_index: int | None, target: Target = NO_TARGET) -> int:
+        """Return the step index to code with, where no rate is asked for."""
+        if step_index is not None and target.kbps is not None:
+            raise ArgumentError("a step index and a rate contradict each other")
         if step_index is None:
             return self.model.default_step_index
         limit = container.MAX_STEP_INDEX
@@ -251,24 +300,19 @@ class Encoder:
             raise ArgumentError(f"step index {step_index!r} (-{limit} to {limit} expected)")
         return int(step_index)
 
-    def _verify(self, payloads: tuple[bytes, ...], symbols: IntArray, step_index: int) -> None:
-        """Raise DesyncError unless the payloads of a chunk give int32 [channel, D, F] again."""
-        lengths = [symbols.shape[-1]] * len(payloads)
-        again = self.model.prior.decode(list(payloads), lengths, step_index)
-        if not np.array_equal(np.stack(again), symbols):
-            raise DesyncError("verification failed: other symbols came back than were coded")
-
 
 class EncoderStream:
     """A file in the making: blocks of samples go in, bytes come out."""
 
-    def __init__(self, encoder: Encoder, header: StreamHeader, verify: bool) -> None:
+    def __init__(
+        self, encoder: Encoder, header: StreamHeader, verify: bool, steering: Steering | None
+    ) -> None:
         """Start a file of unknown length."""
-        self._encoder, self._header, self._verify = encoder, header, verify
+        self._coder, self._header, self._verify = encoder._coder, header, verify
+        self._steering = steering
         model_rate_hz = encoder.model.config.sample_rate_hz
         self._level = StreamLevel(header.sample_rate_hz, header.n_channels, model_rate_hz)
-        self._analysis = _Analysis(encoder._networks, LIVE_CORE_FRAMES, header.n_channels)
-        self._step = quantize.steps(encoder.model.base_step, header.step_index)
+        self._analysis = LatentWindows(encoder._networks, LIVE_CORE_FRAMES, header.n_channels)
         self._y = np.zeros((header.n_channels, header.n_latent, 0), dtype=np.float32)
         self._packed_header = container.pack_header(header)
         self._n_bytes = self._payload_bytes = self._n_frames = self._n_chunks = 0
@@ -307,47 +351,17 @@ class EncoderStream:
         return out
 
     def _record(self, y: FloatArray) -> bytes:
-        symbols = quantize.to_symbols(y, self._step)
-        encoder, step_index = self._encoder, self._header.step_index
-        payloads = tuple(map(encoder.model.prior.encode, symbols, repeat(step_index)))
-        if self._verify:
-            encoder._verify(payloads, symbols, step_index)
-        chunk = Chunk(y.shape[-1], payloads, self._level.gains_half_db[self._n_chunks])
+        setting, gain = Setting(self._header.step_index), self._level.gains_half_db[self._n_chunks]
+        if self._steering:
+            setting = self._steering.setting(y)
+        chunk = self._coder.chunk(y, setting, gain, verify=self._verify)
         record = container.pack_chunk(self._header, self._packed_header, self._n_chunks, chunk)
-        self._payload_bytes += sum(map(len, payloads))
+        if self._steering:
+            self._steering.spend(len(record), chunk.n_frames)
+        self._payload_bytes += sum(map(len, chunk.payloads))
         self._n_frames += chunk.n_frames
         self._n_chunks += 1
         return record
-
-
-class _Analysis:
-    """The network over a signal at the model's rate, in windows."""
-
-    def __init__(self, networks: Networks, core_frames: int, n_channels: int) -> None:
-        config = networks.config
-        plan = WindowPlan(
-            core_frames, config.analysis_context_frames, n_in=config.hop_length, n_out=1
-        )
-        self._windowed, self._hop = Windowed(networks.latent, plan), config.hop_length
-        self._empty = np.zeros((n_channels, config.n_latent, 0), dtype=np.float32)
-        self._n_samples = 0
-
-    def push(self, x: FloatArray) -> FloatArray:
-        """Take samples, float32 [channel, sample]; return the frames that are done."""
-        self._n_samples += x.shape[1]
-        y = self._windowed.push(x)
-        return self._empty if y is None else y
-
-    def finish(self, n_frames: int) -> FloatArray:
-        """Return the rest, so that there are n_frames in all."""
-        missing = n_frames * self._hop - self._n_samples
-        first = self._empty
-        if missing >= 0:
-            first = self.push(np.zeros((len(self._empty), missing), dtype=np.float32))
-        else:  # the resampler gave a sample or two more
-            self._windowed.drop_last(-missing)
-        rest = self._windowed.finish()
-        return first if rest is None else np.concatenate([first, rest], axis=-1)
 
 
 def _chosen(source: Source, channels: str | int) -> Source:
@@ -374,19 +388,3 @@ def _n_frames(n_samples: int, sample_rate_hz: int) -> int:
     if n_frames > container.MAX_FRAMES:
         raise UnsupportedAudioError(f"{n_samples} samples are more than a file can hold")
     return n_frames
-
-
-def _first_samples(blocks: Blocks, n_samples: int) -> Iterator[FloatArray]:
-    """Yield the first samples: a file that is still being written may have grown meanwhile."""
-    for block in blocks:
-        if n_samples <= 0:
-            return
-        yield block[:, :n_samples]
-        n_samples -= block.shape[1]
-
-
-def _until(blocks: Blocks, n_samples: float) -> Iterator[FloatArray]:
-    """Yield blocks until there are more than n_samples, and leave the others in the iterator."""
-    while n_samples >= 0 and (block := next(blocks, None)) is not None:
-        n_samples -= block.shape[1]
-        yield block

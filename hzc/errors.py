@@ -7,6 +7,7 @@ HzcError                       1   base: a message, an optional path and a hint
 │  ├─ AudioReadError               libsndfile could not read it
 │  ├─ UnsupportedAudioError        empty, too long, NaN or infinite, too many channels
 │  ├─ OutOfRangeError              the file ends before the part asked for
+│  ├─ RateError                    no encoding of it has the rate or the size asked for
 │  └─ IncompatibleError            files that cannot be joined without coding them again
 ├─ FormatError                 4   the bytes given to decode, bitrate or info
 │  ├─ NotHzcError                  wrong magic
@@ -83,6 +84,10 @@ class UnsupportedAudioError(InputError):
 
 class OutOfRangeError(InputError):
     """The file ends before the part asked for."""
+
+
+class RateError(InputError):
+    """No encoding of the recording has the rate or the size asked for."""
 
 
 class IncompatibleError(InputError):

@@ -211,13 +211,13 @@ class EncodeJob(_FileJob):
             with files.open_output(target, force=options.force, like=self.like) as write:
                 if self._is_stream:
                     rate = encoder.encode_stream(
-                        source, write, step_index=options.step_index, channels=options.channels,
-                        verify=options.verify, progress=report,
+                        source, write, step_index=options.step_index, target=options.target,
+                        channels=options.channels, verify=options.verify, progress=report,
                     )  # fmt: skip
                 else:
                     encoded = encoder.encode(
-                        source, step_index=options.step_index, channels=options.channels,
-                        verify=options.verify, progress=report,
+                        source, step_index=options.step_index, target=options.target,
+                        channels=options.channels, verify=options.verify, progress=report,
                     )  # fmt: skip
                     write(encoded.data)
                     rate = encoded.rate

@@ -3,9 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
+
+from hzc.errors import ArgumentError
 
 DECODED_RATE_HZ = 16_000
 """Sample rate of decoded audio unless another one is asked for."""
+MIN_KBPS, MAX_KBPS = 0.4, 4.0
+"""What may be asked for, of file bytes."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a file is to cost."""
+
+    kbps: float | None = None
+    """8 × file bytes / seconds / 1000: at most this, and no more than 2 % less."""
+    max_bytes: int | None = None
+    """Bytes that the file never exceeds, whatever else is asked for."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no rate and no size.
+
+        Raises:
+            ArgumentError: the rate is outside 0.4 … 4, or the size no whole number above 0.
+        """
+        kbps, max_bytes = self.kbps, self.max_bytes
+        if kbps is not None and not (isinstance(kbps, Real) and MIN_KBPS <= kbps <= MAX_KBPS):
+            raise ArgumentError(f"rate {kbps!r} kbps ({MIN_KBPS} to {MAX_KBPS} expected)")
+        if max_bytes is not None and not (isinstance(max_bytes, Integral) and max_bytes >= 1):
+            raise ArgumentError(f"max_bytes {max_bytes!r} (a whole number above 0 expected)")
+
+    @property
+    def is_given(self) -> bool:
+        """Whether anything is asked for."""
+        return self.kbps is not None or self.max_bytes is not None
 
 
 @dataclass(frozen=True)
@@ -42,12 +74,25 @@ class EncodeOptions(Options):
     """"mix" codes the mean, "keep" every channel, a number that channel alone, from 1."""
     step_index: int | None = None
     """Coarseness, -64 … 64, eight to an octave of the step; None for the model's default."""
+    kbps: float | None = None
+    """Rate to come up to, of file bytes, 0.4 … 4; None for the quality of the step index."""
+    max_bytes: int | None = None
+    """Most bytes that the file may have; it is coded more coarsely where it would have more."""
     verify: bool = False
     """Decode all symbols again and compare."""
     raw: RawLayout | None = None
     """Layout of headerless audio; None for files that have a header."""
     strict: bool = False
     """Refuse a recording that is incomplete, which otherwise gives a warning."""
+
+    @property
+    def target(self) -> Target:
+        """What the file is to cost.
+
+        Raises:
+            ArgumentError: see `Target`.
+        """
+        return Target(self.kbps, self.max_bytes)
 
 
 @dataclass(frozen=True, kw_only=True)

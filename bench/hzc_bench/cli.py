@@ -16,6 +16,7 @@ from hzc_bench import (
     pipeline,
     prior_gain,
     published,
+    rate,
     report,
     samples,
     sources,
@@ -221,18 +222,19 @@ def published_tables(folder: Path, mine: Sequence[Hzc], loaded: Loaded) -> str:
 @folder_argument
 @model_option
 @click.option("--step-index", type=int, help="Default: the model's.")
+@click.option("--kbps", type=float, help="Rate of each recording, instead of a step index.")
 @click.option("--effort", type=int, help="Of the search; default: the encoder's.")
 @click.option("--csv", "csv_path", type=FILE, metavar="FILE", help="Figures per recording.")
 def measure(
-    folder: Path, model: str | None, step_index: int | None, effort: int | None,
-    csv_path: Path | None,
+    folder: Path, model: str | None, step_index: int | None, kbps: float | None,
+    effort: int | None, csv_path: Path | None,
 ) -> None:  # fmt: skip
     """Print rate and quality of hzc on every recording in DIR, and their means.
 
     Rate is 8 × file bytes / seconds, header included; the mean is that of all bytes over all
     seconds, with 95 % intervals by bootstrap over recordings.
     """
-    loaded, codec = required(QUICK), Hzc("hzc", "hzc", "hzc", model, step_index, effort)
+    loaded, codec = required(QUICK), Hzc("hzc", "hzc", "hzc", model, step_index, effort, kbps)
     originals = recordings(folder)
     rows = pipeline.run([codec], originals, loaded)
     for row in rows:
@@ -298,6 +300,23 @@ def prior_gain_command(folder: Path, model: str | None, fit_on: Path | None) -> 
     """Print what the context prior saves against static tables."""
     others = recordings(fit_on) if fit_on else []
     for line in prior_gain.lines(Hzc.at(model), recordings(folder), others):
+        click.echo(line)
+
+
+@main.command("rate")
+@folder_argument
+@model_option
+@click.option(
+    "--kbps", default="0.5,0.75,1,1.5,2,3", show_default=True, metavar="RATES",
+    help="To ask for, with commas.",
+)  # fmt: skip
+def rate_command(folder: Path, model: str | None, kbps: str) -> None:
+    """Print what rates come of --kbps: of files of 10 s and more, and of pipes of 3 minutes."""
+    try:
+        rates = [float(word) for word in kbps.split(",")]
+    except ValueError as error:
+        raise click.UsageError(f"--kbps {kbps}: expected numbers with commas") from error
+    for line in rate.lines(Hzc.at(model).codec, recordings(folder), rates):
         click.echo(line)
 
 

@@ -103,6 +103,8 @@ class Hzc(Codec):
     step_index: int | None = None
     effort: int | None = None
     """Of the search; None: as the encoder does without being asked."""
+    kbps: float | None = None
+    """Rate to ask for; None: the quality of the step index."""
 
     @classmethod
     def at(cls, model: str | None, step_index: int | None = None, effort: int | None = None) -> Hzc:
@@ -128,7 +130,9 @@ class Hzc(Codec):
     def encode(self, x: FloatArray) -> bytes:
         """Return a .hzc file."""
         search: dict[str, Any] = {} if self.effort is None else {"effort": self.effort}
-        return self.codec.encode(x, SAMPLE_RATE_HZ, step_index=self.step_index, **search)
+        return self.codec.encode(
+            x, SAMPLE_RATE_HZ, step_index=self.step_index, kbps=self.kbps, **search
+        )
 
     def decode(self, data: bytes) -> FloatArray:
         """Return what comes back, clipped as a WAV file would be."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from hzc import bitrate, container, files
-from hzc.cli.options import Seconds, force_option, output_option, refuse_terminal, report_options
+from hzc.cli.options import Finite, force_option, output_option, refuse_terminal, report_options
 from hzc.cli.plan import plan, split_names
 from hzc.cli.report import Report, shown
 from hzc.errors import HzcError
@@ -17,10 +17,10 @@ from hzc.files import STDIO
 @output_option
 @force_option
 @click.option(
-    "--start", type=Seconds(min=0.0), default=0.0, metavar="SECONDS", help="Start of the part."
+    "--start", type=Finite(min=0.0), default=0.0, metavar="SECONDS", help="Start of the part."
 )
 @click.option(
-    "--end", type=Seconds(min=0.0, min_open=True), metavar="SECONDS",
+    "--end", type=Finite(min=0.0, min_open=True), metavar="SECONDS",
     help="End of the part.  [default: that of the file]",
 )  # fmt: skip
 @report_options

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from hzc.cli.batch import Manner, prepare_targets, run_jobs, show_outcome
-from hzc.cli.options import RateType, Seconds, file_options, model_options, report_options
+from hzc.cli.options import Finite, RateType, file_options, model_options, report_options
 from hzc.cli.plan import AUDIO_SUFFIXES, plan, split_names
 from hzc.jobs import DecodeJob, Outcome
 from hzc.options import DECODED_RATE_HZ, DecodeOptions
@@ -22,11 +22,11 @@ from hzc.options import DECODED_RATE_HZ, DecodeOptions
     metavar="HZ|source", help="Sample rate of the output; 'source' restores the original's.",
 )  # fmt: skip
 @click.option(
-    "--start", type=Seconds(min=0.0), default=0.0, metavar="SECONDS",
+    "--start", type=Finite(min=0.0), default=0.0, metavar="SECONDS",
     help="Where to start; only the chunks needed are decoded.",
 )  # fmt: skip
 @click.option(
-    "--duration", type=Seconds(min=0.0, min_open=True), metavar="SECONDS",
+    "--duration", type=Finite(min=0.0, min_open=True), metavar="SECONDS",
     help="How much to decode.  [default: all that follows]",
 )  # fmt: skip
 @click.option(

@@ -10,23 +10,24 @@ from typing import Any, TypeVar
 import click
 
 from hzc.files import STDIO
+from hzc.options import MAX_KBPS, MIN_KBPS
 from hzc.runner import limit_threads
 
 F = TypeVar("F", bound=Callable[..., Any])
 Option = Callable[[F], F]
 
 
-class Seconds(click.FloatRange):
-    """A time in seconds; infinity and NaN are refused."""
+class Finite(click.FloatRange):
+    """A number; infinity and NaN are refused."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Return the time as a float."""
-        seconds: float = super().convert(value, param, ctx)
-        if not isfinite(seconds):
-            self.fail(f"{value!r} is not a time in seconds", param, ctx)
-        return seconds
+        """Return the number as a float."""
+        number: float = super().convert(value, param, ctx)
+        if not isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
 
 
 class RateType(click.ParamType):  # type: ignore[type-arg]
@@ -62,6 +63,16 @@ recursive_option = click.option(
 jobs_option = click.option(
     "-j", "--jobs", "n_workers", type=click.IntRange(1, 9999), default=1, show_default=True,
     metavar="N", help="Files done at the same time; they share the processor cores.",
+)  # fmt: skip
+target_options = all_of(
+    click.option(
+        "--kbps", type=Finite(MIN_KBPS, MAX_KBPS), metavar="R",
+        help="Rate of file bytes to come up to, 0.4 to 4.",
+    ),
+    click.option(
+        "--max-bytes", type=click.IntRange(1), metavar="N",
+        help="Most bytes of each file; what needs more is coded more coarsely.",
+    ),
 )  # fmt: skip
 force_option = click.option("-f", "--force", is_flag=True, help="Replace targets that exist.")
 output_option = click.option("-o", "--output", metavar="FILE", help="Target of the only input.")

@@ -244,6 +244,28 @@ class Prior:
         entries, _ = self._to_entries(frames, whole)
         return float(self._bits[index, entries].sum())
 
+    def towards_means(
+        self, symbols: IntArray, step_index: int, n_moves: int
+    ) -> tuple[IntArray, npt.NDArray[np.float64]]:
+        """Return int32 [D, F] moved towards its means, and what every symbol then costs.
+
+        Args:
+            symbols: int32 [D, F].
+            step_index: The header's.
+            n_moves: By how many whole numbers to move at most.
+
+        Returns:
+            moved: int32 [1 + n_moves, D, F]: moved by 0, 1, 2 …; none goes beyond its mean.
+            bits: float64 of this shape, in the context of the symbols as they are.
+        """
+        frames = symbols.T
+        whole, index = self._predict_all(frames, step_index)
+        distance = frames - whole
+        moves = np.minimum(np.abs(distance), np.arange(n_moves + 1)[:, None, None])
+        moved = frames - np.sign(distance) * moves
+        bits = self._bits[index, self._to_entries(moved, whole)[0]]
+        return moved.astype(np.int32).transpose(0, 2, 1), bits.transpose(0, 2, 1)
+
     def gaussians(
         self, symbols: IntArray, step_index: int
     ) -> tuple[npt.NDArray[np.float32], IntArray]:

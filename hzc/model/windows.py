@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hzc.blocks import FloatArray
+from hzc.model.backend import Networks
 
 
 @dataclass(frozen=True)
@@ -73,3 +74,33 @@ class Windowed:
     def _n_window_frames(self) -> int:
         """Return the frames that the next window needs."""
         return self._n_left + self._plan.core_frames + self._plan.context_frames
+
+
+class LatentWindows:
+    """The analysis of a signal at the model's rate, in windows."""
+
+    def __init__(self, networks: Networks, core_frames: int, n_channels: int) -> None:
+        config = networks.config
+        plan = WindowPlan(
+            core_frames, config.analysis_context_frames, n_in=config.hop_length, n_out=1
+        )
+        self._windowed, self._hop = Windowed(networks.latent, plan), config.hop_length
+        self._empty = np.zeros((n_channels, config.n_latent, 0), dtype=np.float32)
+        self._n_samples = 0
+
+    def push(self, x: FloatArray) -> FloatArray:
+        """Take samples, float32 [channel, sample]; return the frames that are done."""
+        self._n_samples += x.shape[1]
+        y = self._windowed.push(x)
+        return self._empty if y is None else y
+
+    def finish(self, n_frames: int) -> FloatArray:
+        """Return the rest, so that there are n_frames in all."""
+        missing = n_frames * self._hop - self._n_samples
+        first = self._empty
+        if missing >= 0:
+            first = self.push(np.zeros((len(self._empty), missing), dtype=np.float32))
+        else:  # the resampler gave a sample or two more
+            self._windowed.drop_last(-missing)
+        rest = self._windowed.finish()
+        return first if rest is None else np.concatenate([first, rest], axis=-1)
