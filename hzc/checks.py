@@ -125,7 +125,10 @@ class RateJob:
 
         source = sources.open_source(self.source if files.is_regular(self.source) else data)
         encoder = models.to_encode(self.options).encoder
-        encoded = encoder.encode(source, target=self.options.target, with_kl=self.with_ladder)
+        encoded = encoder.encode(
+            source, target=self.options.target, effort=self.options.effort,
+            with_kl=self.with_ladder,
+        )  # fmt: skip
         return encoded.data, encoded.kl_bits
 
 

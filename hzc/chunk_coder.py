@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, islice
 
 import numpy as np
 
@@ -36,23 +37,40 @@ class ChunkCoder:
     def chunk(
         self, y: FloatArray, setting: Setting, gain_half_db: int, *, verify: bool = False
     ) -> Chunk:
-        """Return a chunk, coded.
+        """Return one chunk, coded; see `chunks`."""
+        (chunk,) = self.chunks([y], setting, [gain_half_db], verify=verify)
+        return chunk
+
+    def chunks(
+        self,
+        ys: Sequence[FloatArray],
+        setting: Setting,
+        gains_half_db: Sequence[int],
+        *,
+        verify: bool = False,
+    ) -> list[Chunk]:
+        """Return chunks, coded; the prior sees them together.
 
         Args:
-            y: Latent, float32 [channel, D, F].
-            setting: How it becomes symbols.
-            gain_half_db: What its samples were raised by.
+            ys: Latents, float32 [channel, D, F] each.
+            setting: How they become symbols.
+            gains_half_db: What the samples of each were raised by.
             verify: Decode every payload again and compare.
 
         Raises:
-            LatentError: the latent is not finite.
+            LatentError: a latent is not finite.
             DesyncError: verification failed.
         """
-        symbols, prior = self.symbols(y, setting), self.model.prior
-        payloads = tuple(map(prior.encode, symbols, repeat(setting.step_index)))
+        index, prior = setting.step_index, self.model.prior
+        symbols = [self.symbols(y, setting) for y in ys]
+        coded = prior.encode_all([channel for part in symbols for channel in part], index)
         if verify:
-            lengths = [y.shape[-1]] * len(payloads)
-            again = prior.decode(list(payloads), lengths, setting.step_index)
-            if not np.array_equal(np.stack(again), symbols):
+            lengths = [part.shape[-1] for part in symbols for _ in part]
+            again = prior.decode(coded, lengths, index)
+            if not all(map(np.array_equal, again, chain(*symbols))):
                 raise DesyncError("verification failed: other symbols came back than were coded")
-        return Chunk(y.shape[-1], payloads, gain_half_db)
+        payloads = iter(coded)
+        return [
+            Chunk(part.shape[-1], tuple(islice(payloads, len(part))), gain)
+            for part, gain in zip(symbols, gains_half_db, strict=True)
+        ]

@@ -106,6 +106,7 @@ class Codec:
         step_index: int | None = None,
         kbps: float | None = None,
         max_bytes: int | None = None,
+        effort: int = 0,
         channels: str | int = "mix",
     ) -> bytes:
         """Return the bytes of a .hzc file.
@@ -119,18 +120,21 @@ class Codec:
             kbps: Rate to come up to instead, 0.4 … 4, of all bytes returned: at most this, and
                 less than 2 % below it for 10 s and more.
             max_bytes: Most bytes to return; what needs more is coded more coarsely.
+            effort: 0 … 2: how long to search for a latent that sounds closer to the samples, at
+                no more bits. Above 0 needs torch; the result is the same on the same machine.
             channels: "mix" codes the mean, "keep" every channel, a number that channel, from 1.
 
         Raises:
             UnsupportedAudioError: no numbers, no samples, NaN or infinity, too many channels, no
                 such channel, or the rate.
-            ArgumentError: a step index, a rate or a size out of range, a step index and a rate
-                together, or other channels.
+            ArgumentError: a step index, a rate, a size or an effort out of range, a step index and
+                a rate together, or other channels.
             RateError: the rate or the size is out of reach.
+            ModelError: a search without torch.
         """
         source, target = sources.array_source(samples, sample_rate_hz), Target(kbps, max_bytes)
         encoded = self.encoder.encode(
-            source, step_index=step_index, target=target, channels=channels
+            source, step_index=step_index, target=target, effort=effort, channels=channels
         )
         return encoded.data
 

@@ -1,6 +1,7 @@
 """From samples to the bytes of a file.
 
     samples ── mix ── 16 kHz ── rumble, gain ── g_a ── y          phase 1: `latents`, networks only
+    samples, y ── search ── y                                     on request: `refined`
     y ── steps ── symbols ── prior ── payloads ── container       phase 2: `code`, once, or
                                                                   often to come up to a rate
 
@@ -10,23 +11,24 @@ through the same stages chunk by chunk, each chunk with the gain that it needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import chain
+from itertools import chain, islice
 from numbers import Integral
 
 import numpy as np
 
 from hzc import container
-from hzc.audio import level, sources
-from hzc.audio.sources import Resampler, Source
-from hzc.audio.stream_level import StreamLevel
+from hzc.audio import sources
+from hzc.audio.levelled import Levelled, levelled
+from hzc.audio.sources import Source
 from hzc.bitrate import Rate
-from hzc.blocks import FloatArray, first_samples, until
+from hzc.blocks import FloatArray, until
 from hzc.chunk_coder import ChunkCoder
 from hzc.coding import quantize
-from hzc.container import CHUNK_FRAMES, Header, StreamHeader
+from hzc.container import CHUNK_FRAMES, Chunk, Header, StreamHeader
+from hzc.encoder_stream import EncoderStream
 from hzc.errors import ArgumentError, UnsupportedAudioError
 from hzc.model import kl
 from hzc.model.backend import Networks
@@ -34,11 +36,12 @@ from hzc.model.file import Model
 from hzc.model.windows import LatentWindows
 from hzc.options import Target
 from hzc.rate_control import Aim, Setting, choose_refined, choose_setting
-from hzc.steering import HELD_S, Steering, steered
+from hzc.search.effort import checked_effort
+from hzc.search.stage import Searcher, whole
+from hzc.steering import HELD_S, steered
 
 CORE_FRAMES = 3 * CHUNK_FRAMES
 """Frames that one window of the network gives: 30 s."""
-LIVE_CORE_FRAMES = CHUNK_FRAMES
 STREAM_AFTER_S = 12.0
 """A pipe that lasts longer is written chunk by chunk, without its length in the header."""
 
@@ -57,15 +60,15 @@ class Latents:
 
     y: FloatArray
     """float32 [channel, D, F], before quantisation."""
-    gain_half_db: int
-    """Gain that was applied before the analysis."""
-    n_samples: int
-    """Samples per channel of the recording, at its own rate."""
+    recording: Levelled
+    """What the analysis heard: its gain, its length, and its samples once more."""
     sample_rate_hz: int
+    """Of the recording."""
 
-
-Refine = Callable[[Latents, int], Latents]
-"""Returns latents made better for a step index."""
+    @property
+    def duration_s(self) -> float:
+        """Length of the recording."""
+        return self.recording.n_samples / self.sample_rate_hz
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,11 @@ class Encoder:
     def __init__(self, model: Model, device: str, backend: str | None = None) -> None:
         """Use an opened weight file; the network is loaded when it is first needed."""
         self.model, self.device, self.backend = model, device, backend
-        self._coder = ChunkCoder(model)
+        self._coder, self._searcher = ChunkCoder(model), Searcher(model, device)
 
     @cached_property
-    def _networks(self) -> Networks:
+    def networks(self) -> Networks:
+        """The transforms; only g_a is used."""
         return Networks(self.model, self.device, self.backend)
 
     def encode(
@@ -97,6 +101,7 @@ class Encoder:
         *,
         step_index: int | None = None,
         target: Target = NO_TARGET,
+        effort: int = 0,
         channels: str | int = "mix",
         verify: bool = False,
         with_kl: bool = False,
@@ -108,6 +113,7 @@ class Encoder:
             source: Audio of any length that can be read twice.
             step_index: Coarseness, -64 … 64; None for the model's default.
             target: Rate to come up to, and size that is never exceeded.
+            effort: 0 … 2: how long to search for a latent that sounds better.
             channels: "mix" codes the mean, "keep" every channel, a number that channel, from 1.
             verify: Decode every payload again and compare.
             with_kl: Compute the KL divergence as well.
@@ -115,13 +121,19 @@ class Encoder:
 
         Raises:
             UnsupportedAudioError: no samples, NaN or infinity, too many channels, or the rate.
-            ArgumentError: a step index out of range or next to a rate, or other channels.
+            ArgumentError: a step index out of range or next to a rate, an effort out of range, or
+                other channels.
             RateError: the target is out of reach.
+            ModelError: a search without torch.
             DesyncError: verification failed.
         """
         self._step_index(step_index, target)
-        latents = self.latents(source, channels=channels, progress=progress)
-        return self.code(latents, step_index, target=target, verify=verify, with_kl=with_kl)
+        of_latents, of_search = (ignore, progress) if checked_effort(effort) else (progress, ignore)
+        latents = self.latents(source, channels=channels, progress=of_latents)
+        return self.code(
+            latents, step_index, target=target, effort=effort, verify=verify, with_kl=with_kl,
+            progress=of_search,
+        )  # fmt: skip
 
     def latents(
         self, source: Source, *, channels: str | int = "keep", progress: Progress = ignore
@@ -138,22 +150,32 @@ class Encoder:
             ArgumentError: as `encode`.
         """
         source = _chosen(source, channels)
-        found = level.survey(source)
-        n_frames = _n_frames(found.n_samples, source.sample_rate_hz)
-        if level.needs_high_pass(found):
-            source = level.high_passed(source)
-            found = level.survey(source)  # what the filter takes out is no part of the level
-        gain_half_db = level.gain_for(found.level_db)
-        n_channels, model_rate_hz = source.n_channels, self.model.config.sample_rate_hz
-        resampler = Resampler(n_channels, source.sample_rate_hz, model_rate_hz)
-        analysis = LatentWindows(self._networks, CORE_FRAMES, n_channels)
-        gain, done = level.linear_gain(gain_half_db), []
-        for block in first_samples(source.blocks(), found.n_samples):
-            done.append(analysis.push(resampler.push(block * gain)))
-            progress(block.shape[1] / source.sample_rate_hz)
-        done += [analysis.push(resampler.finish()), analysis.finish(n_frames)]
-        y = np.concatenate(done, axis=-1)
-        return Latents(y, gain_half_db, found.n_samples, source.sample_rate_hz)
+        ready = levelled(source, self.model.config.sample_rate_hz)
+        analysis = LatentWindows(self.networks, CORE_FRAMES, source.n_channels)
+        done = [analysis.push(block) for block in ready.blocks(progress)]
+        y = np.concatenate([*done, analysis.finish(ready.n_frames)], axis=-1)
+        return Latents(y, ready, source.sample_rate_hz)
+
+    def refined(
+        self, latents: Latents, step_index: int, effort: int, *, progress: Progress = ignore
+    ) -> Latents:
+        """Return latents whose symbols sound closer to the recording, at no more bits.
+
+        Args:
+            latents: What `latents` returned; its samples are read once more.
+            step_index: What the result is going to be coded with, -64 … 64.
+            effort: As `encode`; 0 returns the latents as they are.
+            progress: As `encode`.
+
+        Raises:
+            ArgumentError: as `encode`.
+            ModelError: as `encode`.
+        """
+        if not checked_effort(effort):
+            return latents
+        with self._searcher.stage(len(latents.y), step_index, effort) as stage:
+            y = whole(stage, latents.recording.blocks(ignore), latents.y, progress)
+        return replace(latents, y=y)
 
     def code(
         self,
@@ -161,9 +183,10 @@ class Encoder:
         step_index: int | None = None,
         *,
         target: Target = NO_TARGET,
-        refine: Refine | None = None,
+        effort: int = 0,
         verify: bool = False,
         with_kl: bool = False,
+        progress: Progress = ignore,
     ) -> Encoded:
         """Return the file of a latent: phase 2.
 
@@ -171,56 +194,89 @@ class Encoder:
             latents: What `latents` returned.
             step_index: As `encode`.
             target: As `encode`.
-            refine: Returns latents made better for a step index; None codes them as they are.
+            effort: As `encode`.
             verify: As `encode`.
             with_kl: As `encode`.
+            progress: As `encode`, of the search.
 
         Raises:
             ArgumentError: as `encode`.
             RateError: as `encode`.
+            ModelError: as `encode`.
             DesyncError: as `encode`.
         """
         index = self._step_index(step_index, target)
-        latents, setting = self._chosen_setting(latents, index, target, refine)
-        return self._coded(latents, setting, verify=verify, with_kl=with_kl)
+        refine = partial(self.refined, effort=effort, progress=progress)
+        if target.is_given:
+            latents, setting = self._aimed(latents, target, index, refine if effort else None)
+        else:
+            latents, setting = refine(latents, index), Setting(index)
+        (encoded,) = self._coded([latents], setting, verify=verify, with_kl=with_kl)
+        return encoded
 
-    def _chosen_setting(
-        self, latents: Latents, step_index: int, target: Target, refine: Refine | None
+    def _aimed(
+        self,
+        latents: Latents,
+        target: Target,
+        step_index: int,
+        refine: Callable[[Latents, int], Latents] | None,
     ) -> tuple[Latents, Setting]:
-        if not target.is_given:
-            return refine(latents, step_index) if refine else latents, Setting(step_index)
+        """Return the latents and the setting that come up to a target."""
 
         def size(latents: Latents, setting: Setting) -> int:
-            return len(self._coded(latents, setting).data)
+            (encoded,) = self._coded([latents], setting)
+            return len(encoded.data)
 
-        aim = Aim(target, latents.n_samples / latents.sample_rate_hz, step_index)
+        aim = Aim(target, latents.duration_s, step_index)
         if refine:
             return choose_refined(latents, size, refine, aim)
         return latents, choose_setting(partial(size, latents), aim)
 
+    def code_all(
+        self, recordings: Sequence[Latents], step_index: int | None = None
+    ) -> list[Encoded]:
+        """Return the files of several latents, each as `code`; the prior sees them together."""
+        return self._coded(recordings, Setting(self._step_index(step_index)))
+
     def _coded(
-        self, latents: Latents, setting: Setting, *, verify: bool = False, with_kl: bool = False
-    ) -> Encoded:
+        self,
+        recordings: Sequence[Latents],
+        setting: Setting,
+        *,
+        verify: bool = False,
+        with_kl: bool = False,
+    ) -> list[Encoded]:
+        parts = [list(_chunks(latents.y)) for latents in recordings]
+        gains = [
+            latents.recording.gain_half_db
+            for latents, part in zip(recordings, parts, strict=True)
+            for _ in part
+        ]
+        coded = iter(self._coder.chunks(list(chain(*parts)), setting, gains, verify=verify))
+        encoded = []
+        for latents, part in zip(recordings, parts, strict=True):
+            data, rate = self._packed(latents, list(islice(coded, len(part))), setting)
+            kl_bits = sum(self._kl_bits(y, setting) for y in part) if with_kl else None
+            encoded.append(Encoded(data, rate, kl_bits))
+        return encoded
+
+    def _packed(
+        self, latents: Latents, chunks: list[Chunk], setting: Setting
+    ) -> tuple[bytes, Rate]:
         n_channels, _, n_frames = latents.y.shape
         header = Header(
             n_frames=n_frames,
-            n_samples=latents.n_samples,
+            n_samples=latents.recording.n_samples,
             **vars(self._header(latents.sample_rate_hz, n_channels, setting.step_index)),
         )
-        step = quantize.steps(self.model.base_step, header.step_index)
-        chunks, kl_bits = [], 0.0
-        for start in range(0, n_frames, CHUNK_FRAMES):
-            y = latents.y[..., start : start + CHUNK_FRAMES]
-            chunks.append(self._coder.chunk(y, setting, latents.gain_half_db, verify=verify))
-            if with_kl:
-                pairs = zip(y / step[:, None], self._coder.symbols(y, setting), strict=True)
-                kl_bits += sum(
-                    kl.divergence_bits(self.model, *pair, header.step_index) for pair in pairs
-                )
         data = container.pack(header, chunks)
         payload_bytes = sum(len(payload) for chunk in chunks for payload in chunk.payloads)
-        rate = Rate(len(data), latents.n_samples / latents.sample_rate_hz, payload_bytes)
-        return Encoded(data, rate, kl_bits if with_kl else None)
+        return data, Rate(len(data), latents.duration_s, payload_bytes)
+
+    def _kl_bits(self, y: FloatArray, setting: Setting) -> float:
+        step = quantize.steps(self.model.base_step, setting.step_index)[:, None]
+        pairs = zip(y / step, self._coder.symbols(y, setting), strict=True)
+        return sum(kl.divergence_bits(self.model, *pair, setting.step_index) for pair in pairs)
 
     def encode_stream(
         self,
@@ -229,6 +285,7 @@ class Encoder:
         *,
         step_index: int | None = None,
         target: Target = NO_TARGET,
+        effort: int = 0,
         channels: str | int = "mix",
         verify: bool = False,
         progress: Progress = ignore,
@@ -244,6 +301,7 @@ class Encoder:
             write: Takes the bytes of the file in order.
             step_index: As `encode`.
             target: As `encode`; a size is refused where the source lasts longer than a minute.
+            effort: As `encode`.
             channels: As `encode`.
             verify: As `encode`.
             progress: As `encode`.
@@ -252,17 +310,20 @@ class Encoder:
             UnsupportedAudioError: as `encode`.
             ArgumentError: as `encode`.
             RateError: as `encode`.
+            ModelError: as `encode`.
             DesyncError: as `encode`.
         """
-        index, source = self._step_index(step_index, target), _chosen(source, channels)
+        index, effort = self._step_index(step_index, target), checked_effort(effort)
+        source = _chosen(source, channels)
         blocks = sources.checked(source.blocks(), source.sample_rate_hz)
         n_held = (HELD_S if target.is_given else STREAM_AFTER_S) * source.sample_rate_hz
         first = list(until(blocks, n_held))
         held = replace(source, blocks=lambda: iter(first))
         if sum(block.shape[1] for block in first) <= n_held:
             encoded = self.encode(
-                held, step_index=step_index, target=target, channels="keep", verify=verify
-            )
+                held, step_index=step_index, target=target, effort=effort, channels="keep",
+                verify=verify,
+            )  # fmt: skip
             write(encoded.data)
             return encoded.rate
         steering = None
@@ -270,12 +331,13 @@ class Encoder:
             steering = steered(self.latents(held).y, target, self._coder)
             index = steering.step_index
         header = self._header(source.sample_rate_hz, source.n_channels, index)
-        stream = EncoderStream(self, header, verify, steering)
-        for block in chain(first, blocks):
-            if data := stream.push(block):
-                write(data)
-            progress(block.shape[1] / source.sample_rate_hz)
-        write(stream.finish())
+        with self._searcher.stage(source.n_channels, index, effort) as search:
+            stream = EncoderStream(self._coder, self.networks, header, search, steering, verify)
+            for block in chain(first, blocks):
+                if data := stream.push(block):
+                    write(data)
+                progress(block.shape[1] / source.sample_rate_hz)
+            write(stream.finish())
         return stream.rate
 
     def _header(self, sample_rate_hz: int, n_channels: int, step_index: int | None) -> StreamHeader:
@@ -301,69 +363,6 @@ class Encoder:
         return int(step_index)
 
 
-class EncoderStream:
-    """A file in the making: blocks of samples go in, bytes come out."""
-
-    def __init__(
-        self, encoder: Encoder, header: StreamHeader, verify: bool, steering: Steering | None
-    ) -> None:
-        """Start a file of unknown length."""
-        self._coder, self._header, self._verify = encoder._coder, header, verify
-        self._steering = steering
-        model_rate_hz = encoder.model.config.sample_rate_hz
-        self._level = StreamLevel(header.sample_rate_hz, header.n_channels, model_rate_hz)
-        self._analysis = LatentWindows(encoder._networks, LIVE_CORE_FRAMES, header.n_channels)
-        self._y = np.zeros((header.n_channels, header.n_latent, 0), dtype=np.float32)
-        self._packed_header = container.pack_header(header)
-        self._n_bytes = self._payload_bytes = self._n_frames = self._n_chunks = 0
-
-    def push(self, block: FloatArray) -> bytes:
-        """Take samples, float32 [channel, sample] at the header's rate; return what is done."""
-        return self._written(self._analysis.push(self._level.push(block)))
-
-    def finish(self) -> bytes:
-        """Return the rest of the file."""
-        header, n_samples = self._header, self._level.n_samples
-        n_frames = _n_frames(n_samples, header.sample_rate_hz)
-        rest = self._analysis.push(self._level.finish())
-        rest = np.concatenate([rest, self._analysis.finish(n_frames)], axis=-1)
-        data = self._written(rest, is_last=True)
-        end = container.pack_end(
-            header, self._packed_header, self._n_chunks, self._n_frames, n_samples
-        )
-        self._n_bytes += len(end)
-        return data + end
-
-    @property
-    def rate(self) -> Rate:
-        """Rate of what was written."""
-        duration_s = self._level.n_samples / self._header.sample_rate_hz
-        return Rate(self._n_bytes, duration_s, self._payload_bytes)
-
-    def _written(self, y: FloatArray, is_last: bool = False) -> bytes:
-        """Return the records of the chunks that are complete, the header before the first."""
-        self._y = np.concatenate([self._y, y], axis=-1)
-        out = b"" if self._n_bytes else self._packed_header
-        while self._y.shape[-1] >= (CHUNK_FRAMES if not is_last else 1):
-            out += self._record(self._y[..., :CHUNK_FRAMES])
-            self._y = self._y[..., CHUNK_FRAMES:]
-        self._n_bytes += len(out)
-        return out
-
-    def _record(self, y: FloatArray) -> bytes:
-        setting, gain = Setting(self._header.step_index), self._level.gains_half_db[self._n_chunks]
-        if self._steering:
-            setting = self._steering.setting(y)
-        chunk = self._coder.chunk(y, setting, gain, verify=self._verify)
-        record = container.pack_chunk(self._header, self._packed_header, self._n_chunks, chunk)
-        if self._steering:
-            self._steering.spend(len(record), chunk.n_frames)
-        self._payload_bytes += sum(map(len, chunk.payloads))
-        self._n_frames += chunk.n_frames
-        self._n_chunks += 1
-        return record
-
-
 def _chosen(source: Source, channels: str | int) -> Source:
     """Return the channels that are to be coded; raise where a header could not describe them."""
     low, high = container.MIN_SAMPLE_RATE_HZ, container.MAX_SAMPLE_RATE_HZ
@@ -383,8 +382,7 @@ def _chosen(source: Source, channels: str | int) -> Source:
     return source
 
 
-def _n_frames(n_samples: int, sample_rate_hz: int) -> int:
-    n_frames = container.n_frames_for(n_samples, sample_rate_hz)
-    if n_frames > container.MAX_FRAMES:
-        raise UnsupportedAudioError(f"{n_samples} samples are more than a file can hold")
-    return n_frames
+def _chunks(y: FloatArray) -> Iterator[FloatArray]:
+    """Yield the chunks of a latent, [channel, D, F]."""
+    for start in range(0, y.shape[-1], CHUNK_FRAMES):
+        yield y[..., start : start + CHUNK_FRAMES]

@@ -212,12 +212,14 @@ class EncodeJob(_FileJob):
                 if self._is_stream:
                     rate = encoder.encode_stream(
                         source, write, step_index=options.step_index, target=options.target,
-                        channels=options.channels, verify=options.verify, progress=report,
+                        effort=options.effort, channels=options.channels, verify=options.verify,
+                        progress=report,
                     )  # fmt: skip
                 else:
                     encoded = encoder.encode(
                         source, step_index=options.step_index, target=options.target,
-                        channels=options.channels, verify=options.verify, progress=report,
+                        effort=options.effort, channels=options.channels, verify=options.verify,
+                        progress=report,
                     )  # fmt: skip
                     write(encoded.data)
                     rate = encoded.rate

@@ -78,6 +78,8 @@ class EncodeOptions(Options):
     """Rate to come up to, of file bytes, 0.4 … 4; None for the quality of the step index."""
     max_bytes: int | None = None
     """Most bytes that the file may have; it is coded more coarsely where it would have more."""
+    effort: int = 0
+    """How long to search for a latent that sounds better, 0 … 2."""
     verify: bool = False
     """Decode all symbols again and compare."""
     raw: RawLayout | None = None

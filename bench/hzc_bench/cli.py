@@ -39,6 +39,9 @@ folder_argument = click.argument("folder", metavar="DIR", type=FOLDER)
 model_option = click.option(
     "--model", metavar="NAME", help="Or a .safetensors file; default: hzc's own."
 )
+efforts_option = click.option(
+    "--effort", "efforts", metavar="NUMBERS", help="Also with searches, with commas: 1,2."
+)
 effort_option = click.option("--effort", type=int, metavar="N", help="Also with a search.")
 whisper_option = click.option(
     "--whisper", metavar="DIR", type=FOLDER, help="Whisper for CTranslate2; needed for WER."
@@ -114,7 +117,7 @@ def recordings(folder: Path, n_least: int = 1) -> list[Recording]:
 @click.option("--metrics", "metric_names", metavar="NAMES", help="Comma-separated; default: all.")
 @model_option
 @click.option("--steps", metavar="NUMBERS", help="Also hzc at these step indexes, with commas.")
-@effort_option
+@efforts_option
 @click.option("--lyra", "lyra_folder", metavar="DIR", type=FOLDER, help="Lyra v2's networks.")
 @whisper_option
 @click.option("--csv", "csv_path", metavar="FILE", type=FILE,
@@ -129,7 +132,7 @@ def recordings(folder: Path, n_least: int = 1) -> list[Recording]:
 @cache_option
 def compare(
     folder: Path | None, published_folder: Path | None, codecs: str | None,
-    metric_names: str | None, model: str | None, steps: str | None, effort: int | None,
+    metric_names: str | None, model: str | None, steps: str | None, efforts: str | None,
     lyra_folder: Path | None, whisper: Path | None, csv_path: Path | None,
     report_path: Path | None, html_path: Path | None, clips: int, data_name: str | None,
     cache: Path,
@@ -148,7 +151,7 @@ def compare(
         raise click.UsageError("neither DIR nor --published DIR")
     names = chosen(metric_names, list(metrics.BY_NAME), "metric")
     loaded = metrics.load(names, Store(cache), whisper)
-    mine = curve(model, indexes(steps), effort)
+    mine = curve(model, indexes(steps), indexes(efforts))
     compared, missing = installed(codecs, mine, lyra_folder)
     missing |= {metrics.BY_NAME[name].title: why for name, why in loaded.missing.items()}
     for title, reason in missing.items():
@@ -166,10 +169,11 @@ def compare(
     watch = listening.add if listening else pipeline.ignored
     rows = pipeline.run(compared, originals, loaded, watch)
     click.echo(report.plain_table(rows, compared, loaded.metrics))
+    click.echo(report.gains_table(rows, compared, loaded.metrics), nl=False)
     if csv_path:
         pipeline.write_csv(csv_path, rows)
     if report_path:
-        timed = [system for system in compared if system not in mine[1:]]
+        timed = [s for s in compared if s not in mine or s.step_index is None]
         about = report.About(
             data_name or folder.name, compared, loaded.judged, missing,
             speed.measured(timed, originals), tables, command(click.get_current_context().params),
@@ -179,10 +183,9 @@ def compare(
         listening.write(html_path, rows, loaded.judged)
 
 
-def curve(model: str | None, steps: Sequence[int], effort: int | None) -> list[Hzc]:
-    """Return hzc, at other step indexes, and the same again with a search."""
-    efforts = [None] if effort is None else [None, effort]
-    return [Hzc.at(model, step, e) for e in efforts for step in (None, *steps)]
+def curve(model: str | None, steps: Sequence[int], efforts: Sequence[int]) -> list[Hzc]:
+    """Return hzc, at other step indexes, and the same again with searches."""
+    return [Hzc.at(model, step, effort) for effort in (None, *efforts) for step in (None, *steps)]
 
 
 def installed(
@@ -203,7 +206,8 @@ def command(given: dict[str, Any]) -> str:
     words = [
         f"--{given_as} {given_as.upper()}" for name, given_as in folders.items() if given[name]
     ]
-    values = [f"--{name}={given[name]}" for name in ("steps", "effort") if given[name] is not None]
+    values = [f"--steps={given['steps']}"] if given["steps"] else []
+    values += [f"--effort={given['efforts']}"] if given["efforts"] else []
     return " ".join(["hzc-bench DIR", *values, *words, f"--report {given['report_path'].name}"])
 
 

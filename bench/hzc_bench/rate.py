@@ -42,7 +42,7 @@ def _file_lines(
     start_s = process_time()
     made = [encoder.latents(array_source(sound, SAMPLE_RATE_HZ)) for sound in sounds]
     networks_s = process_time() - start_s
-    total_s = sum(latents.n_samples / latents.sample_rate_hz for latents in made)
+    total_s = sum(latents.duration_s for latents in made)
     yield f"{len(made)} files of {LONG_S:g} s and more, all recordings joined among them"
     yield "| asked, kbps | got least | got most | × the time of the networks |"
     yield "|---|---|---|---|"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hzc_bench import summary
+from hzc_bench import gains, summary
 from hzc_bench.metrics import Metric
 from hzc_bench.pipeline import Row, write_csv
 from hzc_bench.speed import Speed
@@ -31,6 +31,10 @@ is encoded to the bytes of a file and decoded from them; everything is measured 
 delay a codec has been taken out. Figures are means over recordings with 95 % intervals (bootstrap
 over recordings). Rates are **measured**: 8 × bytes / seconds, of all recordings together; quality
 stands next to the rate of whole files."""
+GAINS = """\
+Differences to effort 0 at the same step index, recording by recording, with 95 % intervals.
+Decoders and files stay as they are; the encoder looks for symbols that sound closer to the
+recording."""
 CAVEATS = """\
 ## Reading these figures
 
@@ -117,6 +121,9 @@ def text(rows: Sequence[Row], about: About, folder: str, machine_lines: list[str
     if about.curve:
         sizes = quality_table(rows, about.curve, about.metrics)
         parts.append("## hzc from rate to rate\n\n" + sizes)
+    if gained := gains_table(rows, about.systems, about.metrics):
+        text = f"{filled(GAINS)}\n\n{gained}"
+        parts.append(f"## What the search of the encoder gains\n\n{text}")
     if about.published:
         parts.append("## Published decodes\n\n" + about.published)
     if about.speeds:
@@ -202,6 +209,12 @@ def quality_table(rows: Sequence[Row], systems: Sequence[System], metrics: Seque
                 continue
         body.append([system.title, rate_cell(rows, system), *figures])
     return table(head, body)
+
+
+def gains_table(rows: Sequence[Row], systems: Sequence[System], metrics: Sequence[Metric]) -> str:
+    """Return what searches gain; "" where nothing was searched."""
+    head, *body = gains.lines(rows, systems, metrics)
+    return table(head, body) if body else ""
 
 
 def speed_table(speeds: Sequence[Speed]) -> str:

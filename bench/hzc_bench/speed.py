@@ -42,8 +42,10 @@ class Speed:
 def as_commands(codec: Hzc) -> Command:
     """Return hzc as whole processes, like its peers."""
     model = ("--model", codec.model) if codec.model else ()
+    effort = ("--effort", str(codec.effort)) if codec.effort else ()
     return Command(
-        "hzc-process", "hzc, whole process", "hzc", (*HZC, "encode", "-q", *model, "IN", "OUT"),
+        f"{codec.name}-process", f"{codec.title}, whole process", "hzc",
+        (*HZC, "encode", "-q", *model, *effort, "IN", "OUT"),
         (*HZC, "decode", "-q", *model, "IN", "OUT"), ".hzc",
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from hzc.bitrate import Rate
 from hzc.checks import Rated, RateJob
 from hzc.cli.batch import Manner, run_jobs
 from hzc.cli.options import (
+    effort_option,
     jobs_option,
     model_options,
     recursive_option,
@@ -32,14 +33,15 @@ RUNGS = {
 @click.argument("inputs", nargs=-1, required=True, metavar="FILE...")
 @click.option("--ladder", is_flag=True, help="Every rung from the raw latent to the file.")
 @target_options
+@effort_option
 @recursive_option
 @jobs_option
 @model_options
 @report_options
 def command(
     inputs: tuple[str, ...], ladder: bool, kbps: float | None, max_bytes: int | None,
-    recursive: bool, n_workers: int, model: str | None, device: str, backend: str | None,
-    n_threads: int | None, quiet: bool, as_json: bool,
+    effort: int, recursive: bool, n_workers: int, model: str | None, device: str,
+    backend: str | None, n_threads: int | None, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Print what files really cost: file bytes, header included, per second of audio.
 
@@ -50,13 +52,14 @@ def command(
       hzc bitrate talk.hzc --ladder
       hzc bitrate talk.wav --ladder        encodes in memory; adds the KL rung
       hzc bitrate talk.wav --kbps 0.7
+      hzc bitrate talk.wav --ladder --effort 2
 
     A WAV or other audio file is encoded in memory, and nothing is written. Of folders, -r takes
     the .hzc files only. What --kbps and --max-bytes ask for is printed next to what a file has.
     """  # noqa: D301 - click looks for the backspace itself
     found, unreadable = expand(inputs, (".hzc",), is_recursive=recursive)
     options = EncodeOptions(
-        model=model, device=device, backend=backend, kbps=kbps, max_bytes=max_bytes
+        model=model, device=device, backend=backend, kbps=kbps, max_bytes=max_bytes, effort=effort
     )
     rates: list[Rate] = []
 

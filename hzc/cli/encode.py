@@ -9,7 +9,13 @@ import click
 
 from hzc.bitrate import compared
 from hzc.cli.batch import Manner, prepare_targets, run_jobs, show_outcome
-from hzc.cli.options import file_options, model_options, report_options, target_options
+from hzc.cli.options import (
+    effort_option,
+    file_options,
+    model_options,
+    report_options,
+    target_options,
+)
 from hzc.cli.plan import AUDIO_SUFFIXES, MEDIA_SUFFIXES, plan, split_names
 from hzc.container import MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MAX_STEP_INDEX, MIN_SAMPLE_RATE_HZ
 from hzc.jobs import EncodeJob, Outcome
@@ -31,6 +37,7 @@ from hzc.options import EncodeOptions, RawLayout, Target
     help="Coarseness: +8 doubles the quantiser's step, -8 halves it.  [default: the model's]",
 )  # fmt: skip
 @target_options
+@effort_option
 @click.option("--strict", is_flag=True, help="Refuse recordings that are cut off or damaged.")
 @click.option("--verify", is_flag=True, help="Decode every file's symbols again and compare.")
 @click.option("--raw", is_flag=True, help="INPUT is signed 16-bit little-endian PCM, no header.")
@@ -48,7 +55,7 @@ def command(
     names: tuple[str, ...], output: str | None, output_dir: str | None, recursive: bool,
     n_workers: int, force: bool, skip_existing: bool, fail_fast: bool, dry_run: bool,
     preserve: bool, channels: str, channel: int | None, step_index: int | None,
-    kbps: float | None, max_bytes: int | None, strict: bool, verify: bool, raw: bool,
+    kbps: float | None, max_bytes: int | None, effort: int, strict: bool, verify: bool, raw: bool,
     sample_rate: int | None, raw_channels: int, model: str | None, device: str,
     backend: str | None, n_threads: int | None, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
@@ -87,7 +94,7 @@ def command(
     options = EncodeOptions(
         model=model, device=device, backend=backend, force=force, skip_existing=skip_existing,
         preserve=preserve, channels=channel or channels, step_index=step_index, kbps=kbps,
-        max_bytes=max_bytes, strict=strict, verify=verify,
+        max_bytes=max_bytes, effort=effort, strict=strict, verify=verify,
         raw=RawLayout(sample_rate, raw_channels) if sample_rate else None,
     )  # fmt: skip
     chosen = split_names(

@@ -12,6 +12,7 @@ import click
 from hzc.files import STDIO
 from hzc.options import MAX_KBPS, MIN_KBPS
 from hzc.runner import limit_threads
+from hzc.search.effort import MAX_EFFORT
 
 F = TypeVar("F", bound=Callable[..., Any])
 Option = Callable[[F], F]
@@ -57,6 +58,11 @@ def all_of(*options: Option[F]) -> Option[F]:
     return decorate
 
 
+effort_option = click.option(
+    "--effort", type=click.IntRange(0, MAX_EFFORT), default=0, show_default=True, metavar="N",
+    help="How hard to look for better sound at no more bits: 0 not, 1 some, 2 all that helps. "
+    "See below.",
+)  # fmt: skip
 recursive_option = click.option(
     "-r", "--recursive", is_flag=True, help="Take folders too, with all that is below them."
 )

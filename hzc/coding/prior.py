@@ -15,6 +15,7 @@ Models", ICLR 2019.
 from __future__ import annotations
 
 from binascii import crc_hqx
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,6 +42,8 @@ MAX_ENTRIES = 2**12
 MAX_WIDTH = 2**20
 """Inputs of a layer: partial sums then stay under 2^47."""
 ESCAPE_BITS = 16
+CHUNKS_AT_ONCE = 16
+"""Chunks that the network sees together while encoding, which bounds the memory."""
 
 ARRAYS = ("w1", "b1", "w2", "b2", "w3", "b3")
 DTYPES = {"w1": np.int16, "b1": np.int32, "w2": np.int16, "b2": np.int32, "w3": np.int16,
@@ -145,7 +148,7 @@ class Prior:
         return entropy.coder_counts(self.tables).reshape(-1, self.tables.shape[2])
 
     @cached_property
-    def _bits(self) -> ExactArray:
+    def bits(self) -> ExactArray:
         """Cost of every table entry in bits, float64 [n_tables, n_entries]; escapes in full."""
         bits = np.log2(TABLE_SUM) - np.log2(self.tables.astype(np.float64))
         bits[:, :, -1] += ESCAPE_BITS
@@ -183,8 +186,26 @@ class Prior:
             symbols: int32 [D, F], each in -32768 … 32767.
             step_index: The header's, -64 … 64.
         """
-        frames = symbols.T  # [F, D]
-        whole, index = self._predict_all(frames, step_index)
+        (payload,) = self.encode_all([symbols], step_index)
+        return payload
+
+    def encode_all(self, chunks: Sequence[IntArray], step_index: int) -> list[bytes]:
+        """Return the payloads of chunks, the same as one by one: the network sees them together.
+
+        Args:
+            chunks: Each as `encode`.
+            step_index: The header's, -64 … 64.
+        """
+        payloads: list[bytes] = []
+        for start in range(0, len(chunks), CHUNKS_AT_ONCE):
+            batch = [chunk.T for chunk in chunks[start : start + CHUNKS_AT_ONCE]]  # [F, D] each
+            whole, index = self._predict_all(batch, step_index)
+            ends = np.cumsum([len(frames) for frames in batch])[:-1]
+            for parts in zip(batch, np.split(whole, ends), np.split(index, ends), strict=True):
+                payloads.append(self._payload(*parts))
+        return payloads
+
+    def _payload(self, frames: IntArray, whole: IntArray, index: IntArray) -> bytes:
         entries, escaped = self._to_entries(frames, whole)
         coder = PayloadEncoder()
         start = 0
@@ -240,9 +261,9 @@ class Prior:
         which a payload's length can carry information of its own.
         """
         frames = symbols.T
-        whole, index = self._predict_all(frames, step_index)
+        whole, index = self._predict_all([frames], step_index)
         entries, _ = self._to_entries(frames, whole)
-        return float(self._bits[index, entries].sum())
+        return float(self.bits[index, entries].sum())
 
     def towards_means(
         self, symbols: IntArray, step_index: int, n_moves: int
@@ -259,11 +280,11 @@ class Prior:
             bits: float64 of this shape, in the context of the symbols as they are.
         """
         frames = symbols.T
-        whole, index = self._predict_all(frames, step_index)
+        whole, index = self._predict_all([frames], step_index)
         distance = frames - whole
         moves = np.minimum(np.abs(distance), np.arange(n_moves + 1)[:, None, None])
         moved = frames - np.sign(distance) * moves
-        bits = self._bits[index, self._to_entries(moved, whole)[0]]
+        bits = self.bits[index, self._to_entries(moved, whole)[0]]
         return moved.astype(np.int32).transpose(0, 2, 1), bits.transpose(0, 2, 1)
 
     def gaussians(
@@ -275,13 +296,22 @@ class Prior:
             mean: float32 [D, F], in steps.
             scale_index: int32 [D, F].
         """
-        whole, index = self._predict_all(symbols.T, step_index)
+        whole, index = self._predict_all([symbols.T], step_index)
         scale_index, fraction = np.divmod(index, MEAN_FRACTIONS)
         mean = whole + (fraction - MEAN_FRACTIONS // 2) / np.float32(MEAN_FRACTIONS)
         return mean.T.astype(np.float32), scale_index.T
 
-    def _predict_all(self, frames: IntArray, step_index: int) -> tuple[IntArray, IntArray]:
-        """Means and table indexes, int32 [F, D] each, when all symbols are known."""
+    def _predict_all(
+        self, chunks: Sequence[IntArray], step_index: int
+    ) -> tuple[IntArray, IntArray]:
+        """Means and table indexes of all frames, int32 [F, D] each, of chunks that are known."""
+        context = np.concatenate([self._context(frames, step_index) for frames in chunks])
+        parts = [self.predict(group, context) for group in range(self.n_groups)]
+        whole = np.concatenate([p[0] for p in parts], axis=1)
+        return whole, np.concatenate([p[1] for p in parts], axis=1)
+
+    def _context(self, frames: IntArray, step_index: int) -> ExactArray:
+        """Return what the network sees of a chunk, float64 [F, 1 + K * D + D]."""
         n_frames, d = frames.shape
         k = self.context_frames
         clipped = np.clip(frames, -CONTEXT_CLIP, CONTEXT_CLIP).astype(np.float64)
@@ -290,9 +320,7 @@ class Prior:
         context = np.empty((n_frames, 1 + (k + 1) * d))
         context[:, 0] = step_index
         context[:, 1:] = windows.transpose(0, 2, 1).reshape(n_frames, -1)
-        parts = [self.predict(group, context) for group in range(self.n_groups)]
-        whole = np.concatenate([p[0] for p in parts], axis=1)
-        return whole, np.concatenate([p[1] for p in parts], axis=1)
+        return context
 
     def _to_entries(
         self, symbols: IntArray, whole: IntArray

@@ -47,7 +47,7 @@ class TorchBackend:
         """See `Backend`."""
         indexes = self._tensor(np.full(len(y_hat), step_index, dtype=np.float32))
         with torch.inference_mode():
-            parts = self._synthesis.trunk(self._tensor(y_hat), indexes)
+            parts = self.synthesis_network.trunk(self._tensor(y_hat), indexes)
         return Spectra(*(part.cpu().numpy() for part in parts))
 
     def _tensor(self, x: FloatArray) -> torch.Tensor:
@@ -58,7 +58,8 @@ class TorchBackend:
         return self._filled(Analysis(self._model.config), self._model.arrays("analysis."))
 
     @cached_property
-    def _synthesis(self) -> Synthesis:
+    def synthesis_network(self) -> Synthesis:
+        """The synthesis transform itself, its weights frozen, for gradients of the latent."""
         return self._filled(Synthesis(self._model.config), self._model.arrays("synthesis."))
 
     def _filled(self, network: N, arrays: Mapping[str, Any]) -> N:
@@ -68,4 +69,4 @@ class TorchBackend:
             raise WeightsError(
                 f"weights do not fit the config ({error})", path=self._model.path
             ) from error
-        return network.to(self._device).eval()
+        return network.to(self._device).eval().requires_grad_(False)

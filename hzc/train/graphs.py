@@ -35,7 +35,7 @@ def write_graphs(model: Model) -> tuple[Path, Path]:
         ["features"], ["y"], model.graph_path("analysis"),
     )  # fmt: skip
     synthesis = _written(
-        backend._synthesis,
+        backend.synthesis_network,
         (torch.zeros(2, config.n_latent, 24), torch.zeros(2)),
         ({0: channels, 2: frames}, {0: channels}),
         ["y_hat", "step_index"], ["log_magnitude", "phase", "log_noise"],

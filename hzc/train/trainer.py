@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from hzc.coding.quantize import STEP_INDEXES_PER_OCTAVE
 from hzc.errors import TrainingError
+from hzc.model.distance import SpectralDistance
 from hzc.train.adversary import Opponent
 from hzc.train.checkpoint import (
     CHECKPOINT_FILE,
@@ -26,7 +27,6 @@ from hzc.train.checkpoint import (
 from hzc.train.config import TrainConfig
 from hzc.train.data import Corpus, Crops
 from hzc.train.files import replacing
-from hzc.train.losses import SpectralDistance
 from hzc.train.model import CodecModel, Outcome
 from hzc.train.optimiser import Optimiser, ema_update, is_hidden, learning_rate_factor
 from hzc.train.system import check_device, deferred_signals, uses_bf16

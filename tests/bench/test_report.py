@@ -94,6 +94,22 @@ def test_hzc_at_other_rates_has_a_table_of_its_own(rows, about):
     assert "step −8" not in text.split("## hzc from rate to rate")[0]
 
 
+def test_gains_of_a_search_are_differences_at_the_same_step(rows, about):
+    searched = systems.Hzc.at(None, effort=2)
+    better = [
+        replace(
+            row, system=searched.name, file_bytes=row.file_bytes * 0.99,
+            figures={**row.figures, "pesq_wb": row.figures["pesq_wb"] + 0.25},
+        )
+        for row in rows[:8]
+    ]  # fmt: skip
+    compared = replace(about, systems=[*about.systems, searched])
+    text = report.text(rows + better, compared, "f", MACHINE)
+    table = text.split("## What the search of the encoder gains")[1].split("##")[0]
+    assert "| effort 2 | default | × 0.990 | +0.25 ± 0.00 | +0.000 ± 0.000 |" in table
+    assert "What the search" not in report.text(rows, about, "f", MACHINE)
+
+
 # --- means -----------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from hzc.model.distance import SpectralDistance
 from hzc.train import prior_tables
 from hzc.train.adversary import (
     Adversary,
@@ -15,7 +16,6 @@ from hzc.train.adversary import (
     feature_loss,
 )
 from hzc.train.config import AdversaryConfig, DistortionConfig
-from hzc.train.losses import SpectralDistance
 from hzc.train.prior_network import gaussian_kl_bits
 
 RATE_HZ = 16_000

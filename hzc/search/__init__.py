@@ -1,0 +1,1 @@
+"""Search at encode time: a latent that sounds closer to the recording, at no more bits."""

@@ -1,0 +1,80 @@
+"""`--effort`: the search in real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from harness import RAW, Cli, Start, Wav, assert_one_clear_line, finish, snapshot, wait_for
+
+from hzc import container
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None
+from hzc.cli import main
+main(sys.argv[1:])
+"""
+
+
+def test_effort_when_asked_for_then_the_file_is_no_larger_and_decodes(cli: Cli, wav: Wav) -> None:
+    wav("a.wav", seconds=3.0, n_channels=2)
+    for n in (0, 1, 2):
+        cli("encode", "a.wav", f"{n}.hzc", "--effort", n, "--channels", "keep", "--verify")
+        cli("decode", f"{n}.hzc", f"{n}.wav")
+    data = [Path(f"{n}.hzc").read_bytes() for n in (0, 1, 2)]
+    assert len(set(data)) == 3
+    assert max(map(len, data)) == len(data[0])
+    (line,) = cli("bitrate", "--ladder", "--json", "--effort", 2, "a.wav").objects
+    (plain,) = cli("bitrate", "--ladder", "--json", "a.wav").objects
+    assert line["ladder_bits_per_s"]["file"] <= plain["ladder_bits_per_s"]["file"]
+    assert line["ladder_bits_per_s"]["kl"] != plain["ladder_bits_per_s"]["kl"]
+    cli.misuse("--effort", "encode", "a.wav", "--effort", 3)
+
+
+def test_effort_when_input_is_piped_then_chunks_follow_each_other(cli: Cli, wav: Wav) -> None:
+    data = wav("a.wav", seconds=23.0).read_bytes()
+    stdin = {"stdin": data, "code": 0}
+    plain = cli("encode", "-", "-", **stdin).stdout
+    searched = cli("encode", "-", "-", "--effort", 1, **stdin).stdout
+    parsed, expected = container.unpack(searched), container.unpack(plain)
+    assert parsed.header == expected.header
+    assert [chunk.n_frames for chunk in parsed.chunks] == [80, 80, 24]
+    assert parsed.chunks != expected.chunks
+    for found, before in zip(parsed.chunks, expected.chunks, strict=True):
+        assert found.gain_half_db == before.gain_half_db
+        assert len(found.payloads[0]) <= len(before.payloads[0]) + 1  # bytes are whole
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX processes")
+def test_signal_when_searching_then_no_file_is_left(tmp_path: Path, start: Start) -> None:
+    before = snapshot(tmp_path)
+    process = start("encode", *RAW, "--effort", "1", "-", "a.hzc", stdin=subprocess.PIPE)
+    noise = np.random.default_rng(0).integers(-999, 999, 35 * 16_000)
+    process.stdin.write(noise.astype("<i2").tobytes())
+    process.stdin.flush()
+    wait_for(lambda: [p for p in tmp_path.glob("*.partial") if p.stat().st_size > 99], process)
+    process.send_signal(signal.SIGINT)
+    assert "hzc: interrupted" in finish(process)
+    assert process.returncode == 130
+    assert snapshot(tmp_path) == before
+
+
+def test_effort_when_torch_is_missing_then_one_line_says_what_to_install(
+    tmp_path: Path, wav: Wav, environment: dict[str, str]
+) -> None:
+    wav("a.wav")
+    before = snapshot(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, "encode", "a.wav", "--effort", "1"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 5
+    assert_one_clear_line(done.stderr, "a search needs torch, which is not installed")
+    assert "hint: pip install torch" in done.stderr
+    assert snapshot(tmp_path) == before
