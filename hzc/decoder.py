@@ -8,7 +8,7 @@ Where a chunk is lost, silence keeps its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
@@ -145,10 +145,37 @@ class Decoder:
         Raises:
             CorruptError: a payload cannot be a coded stream.
         """
-        n_at_once = max(1, PAYLOADS_AT_ONCE // file.header.n_channels)
-        starts = range(0, len(file.chunks), n_at_once)
-        parts = [self._symbols(file.header, file.chunks[i : i + n_at_once]) for i in starts]
-        return np.concatenate([chunk for part in parts for chunk in part], axis=-1)
+        (symbols,) = self.symbols_of([file])
+        return symbols
+
+    def symbols_of(self, files: Sequence[Container]) -> list[IntArray]:
+        """Return the symbols of several files, each as `symbols`; decoded side by side.
+
+        Raises:
+            CorruptError: a payload cannot be a coded stream.
+        """
+        parts: list[list[IntArray]] = [[] for _ in files]
+        kinds = [(file.header.step_index, file.header.n_channels) for file in files]
+        for kind in sorted(set(kinds)):
+            alike = [i for i, other in enumerate(kinds) if other == kind]
+            coded = [(i, chunk) for i in alike for chunk in files[i].chunks]
+            n_at_once = max(1, PAYLOADS_AT_ONCE // kind[1])
+            for start in range(0, len(coded), n_at_once):
+                indexes, chunks = zip(*coded[start : start + n_at_once], strict=True)
+                found = self._symbols(files[alike[0]].header, chunks)
+                for i, symbols in zip(indexes, found, strict=True):
+                    parts[i].append(symbols)
+        return [np.concatenate(part, axis=-1) for part in parts]
+
+    def samples_of(self, file: Container, symbols: IntArray, sample_rate_hz: int) -> Blocks:
+        """Yield the samples of a whole file, as `samples`, from its symbols."""
+        n_samples_in(file.header, sample_rate_hz)
+        output, start = _Output(self, file.header, sample_rate_hz, EVERYTHING, CORE_FRAMES), 0
+        for chunk in output.needed(file.chunks):
+            end = start + chunk.n_frames
+            yield from output.push(chunk, symbols[..., start:end])
+            start = end
+        yield from output.finish(file.header)
 
     def _symbols(self, header: AnyHeader, chunks: Iterable[Chunk]) -> list[IntArray]:
         """Return the symbols of every chunk, int32 [channel, D, frames], decoded side by side."""

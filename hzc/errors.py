@@ -8,7 +8,8 @@ HzcError                       1   base: a message, an optional path and a hint
 │  ├─ UnsupportedAudioError        empty, too long, NaN or infinite, too many channels
 │  ├─ OutOfRangeError              the file ends before the part asked for
 │  ├─ RateError                    no encoding of it has the rate or the size asked for
-│  └─ IncompatibleError            files that cannot be joined without coding them again
+│  ├─ IncompatibleError            files that cannot be joined without coding them again
+│  └─ DuplicateError               two clips of a corpus have one id
 ├─ FormatError                 4   the bytes given to decode, bitrate or info
 │  ├─ NotHzcError                  wrong magic
 │  ├─ VersionError                 newer version, or a reserved bit is set
@@ -25,6 +26,7 @@ HzcError                       1   base: a message, an optional path and a hint
 │  ├─ OutputClashError             two inputs, or an input and its output, share a target
 │  └─ OutputWriteError             the operating system refused
 ├─ TrainingError               7   a training configuration or run
+├─ WorkerDiedError             1   a worker process ended in the middle of its job
 └─ LossError                   8   salvaged: the output was made, but parts of it are lost
 """
 
@@ -92,6 +94,10 @@ class RateError(InputError):
 
 class IncompatibleError(InputError):
     """The files cannot be joined without coding them again."""
+
+
+class DuplicateError(InputError):
+    """Two clips of a corpus have one id."""
 
 
 class FormatError(HzcError, ValueError):
@@ -164,6 +170,10 @@ class TrainingError(HzcError):
     """A training configuration or run cannot go on."""
 
     exit_code = 7
+
+
+class WorkerDiedError(HzcError):
+    """A worker process ended in the middle of its job."""
 
 
 class LossError(HzcError):

@@ -20,6 +20,11 @@ if sys.platform != "win32":
 
 STDIO = "-"
 """Name of standard input and standard output."""
+AUDIO_SUFFIXES = (
+    ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".caf", ".au",
+    ".snd", ".w64", ".rf64", ".m4a", ".aac", ".amr", ".wma",
+)  # fmt: skip
+"""What folders and archives are searched for."""
 LOOK_BYTES = 1 << 20
 """How much is read of an input that does not start like a .hzc file."""
 

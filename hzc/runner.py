@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
-from hzc.errors import HzcError
+from hzc.errors import HzcError, WorkerDiedError
 from hzc.jobs import Models, Progress, ignore
 
 R_co = TypeVar("R_co", covariant=True)
@@ -42,7 +42,7 @@ END_S = 5.0
 
 
 class Job(Protocol[R_co]):
-    """Something to do with one file; picklable."""
+    """Something to do with one file or one shard; picklable."""
 
     @property
     def source(self) -> str:
@@ -55,11 +55,47 @@ class Job(Protocol[R_co]):
         """Return the result of a job that raised an error."""
 
 
+class Worker(Protocol):
+    """Does one job at a time, somewhere else."""
+
+    index: int
+    """Number of the job it is doing, -1 for none."""
+
+    def give(self, index: int, job: Job[Any]) -> None:
+        """Let it do a job."""
+
+    def take(self, job: Job[R]) -> R:
+        """Return the result of its job, `job.failed(WorkerDiedError)` where it has died."""
+
+    def is_alive(self) -> bool:
+        """Whether it can do another job."""
+
+    def end(self) -> None:
+        """Let it end."""
+
+    def wait(self) -> None:
+        """Wait for its end."""
+
+
+W = TypeVar("W", bound=Worker)
+
+
+class Pool(Protocol[W]):
+    """Where workers come from."""
+
+    def start(self) -> W:
+        """Return a new worker."""
+
+    def ready(self, busy: Sequence[W]) -> Sequence[W]:
+        """Wait for results; return those workers, at least one, that have one or have died."""
+
+
 def run(
     jobs: Sequence[Job[R]],
     n_workers: int = 1,
     n_threads: int | None = None,
     progress: Progress = ignore,
+    pool: Pool[Any] | None = None,
 ) -> Generator[R, None, None]:
     """Yield the result of every job, in the order of the jobs.
 
@@ -72,12 +108,13 @@ def run(
         n_threads: Threads of each worker; None for what OMP_NUM_THREADS says, or else to share the
             cores out.
         progress: Called with the seconds of audio done, where this process does the work.
+        pool: Where the workers come from, even a single one; None for processes of this machine.
     """
     n_workers = min(n_workers, len(jobs))
-    if n_workers > 1:
-        if n_threads is None and "OMP_NUM_THREADS" not in os.environ:
-            n_threads = max(1, n_cores() // n_workers)
-        yield from _run_in_workers(jobs, n_workers, n_threads)
+    if n_workers > 1 and pool is None:
+        pool = Processes(n_workers, n_threads)
+    if pool is not None:
+        yield from _run_in_workers(jobs, n_workers, pool)
         return
     models = Models()
     for job in jobs:
@@ -111,7 +148,26 @@ def limit_threads(n_threads: int) -> None:
 # ------------------------------------------------------------------ workers
 
 
-class _Worker:
+class Processes:
+    """Worker processes of this machine."""
+
+    def __init__(self, n_workers: int, n_threads: int | None = None) -> None:
+        """Share the cores out; see `run`."""
+        if n_threads is None and "OMP_NUM_THREADS" not in os.environ:
+            n_threads = max(1, n_cores() // n_workers)
+        self._n_threads = n_threads
+
+    def start(self) -> _Process:
+        """See `Pool`."""
+        return _Process(self._n_threads)
+
+    def ready(self, busy: Sequence[_Process]) -> Sequence[_Process]:
+        """See `Pool`."""
+        found = connection.wait([worker.connection for worker in busy])
+        return [worker for worker in busy if worker.connection in found]
+
+
+class _Process:
     """A process that does one job at a time."""
 
     def __init__(self, n_threads: int | None) -> None:
@@ -135,7 +191,7 @@ class _Worker:
         except (EOFError, OSError):
             self.process.join(END_S)
             return job.failed(
-                HzcError(
+                WorkerDiedError(
                     f"the worker process died (exit status {self.process.exitcode})",
                     hint="fewer --jobs need less memory",
                 )
@@ -144,6 +200,9 @@ class _Worker:
             raise RuntimeError(bug)
         found: R = result
         return found
+
+    def is_alive(self) -> bool:
+        return self.process.is_alive()
 
     def end(self) -> None:
         self.connection.close()
@@ -157,26 +216,24 @@ class _Worker:
 
 
 def _run_in_workers(
-    jobs: Sequence[Job[R]], n_workers: int, n_threads: int | None
+    jobs: Sequence[Job[R]], n_workers: int, pool: Pool[W]
 ) -> Generator[R, None, None]:
     waiting = deque(range(len(jobs)))
-    workers: list[_Worker] = []
+    workers: list[W] = []
     results: dict[int, R] = {}
     n_given = 0
     try:
         for _ in range(n_workers):
-            workers.append(_Worker(n_threads))
+            workers.append(pool.start())
             workers[-1].give(index := waiting.popleft(), jobs[index])
         while n_given < len(jobs):
-            busy = {worker.connection: worker for worker in workers if worker.index >= 0}
-            for ready in connection.wait(list(busy)):
-                worker = busy[ready]  # type: ignore[index]
+            for worker in pool.ready([worker for worker in workers if worker.index >= 0]):
                 results[worker.index] = worker.take(jobs[worker.index])
                 worker.index = -1
-                if waiting and not worker.process.is_alive():
+                if waiting and not worker.is_alive():
                     worker.end()
                     workers.remove(worker)
-                    workers.append(worker := _Worker(n_threads))
+                    workers.append(worker := pool.start())
                 if waiting:
                     worker.give(index := waiting.popleft(), jobs[index])
             while n_given in results:
@@ -203,14 +260,17 @@ def _work(jobs: Connection, n_threads: int | None) -> None:
         except EOFError:
             ignore_signals()
             return
-        bug = None
-        try:
-            result = job.run(models, ignore)
-        except HzcError as error:
-            result = job.failed(error)
-        except Exception as error:
-            result, bug = None, "".join(traceback.format_exception(error))
-        jobs.send((result, bug))
+        jobs.send(outcome(job, models))
+
+
+def outcome(job: Job[R], models: Models) -> tuple[R | None, str | None]:
+    """Return the result of a job, or the traceback of an error that nobody raised on purpose."""
+    try:
+        return job.run(models, ignore), None
+    except HzcError as error:
+        return job.failed(error), None
+    except Exception as error:
+        return None, "".join(traceback.format_exception(error))
 
 
 # ------------------------------------------------------------------ signals

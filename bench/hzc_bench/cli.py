@@ -11,6 +11,7 @@ import click
 
 from hzc_bench import (
     bars,
+    corpus,
     hard_clips,
     metrics,
     pipeline,
@@ -332,6 +333,17 @@ def speed_command(folder: Path, minutes: float, long_minutes: float) -> None:
     """Time whole hzc processes on the recordings in DIR, repeated, and measure their memory."""
     x = speed.joined(recordings(folder))
     for line in speed.processes(x, minutes, long_minutes):
+        click.echo(line)
+
+
+@main.command("corpus")
+@folder_argument
+@click.option("--hours", default=1.0, show_default=True, help="Length that DIR is repeated to.")
+@click.option("--times", default=3, show_default=True, help="Runs of each, in turn.")
+@click.option("--shard-clips", default=128, show_default=True)
+def corpus_command(folder: Path, hours: float, times: int, shard_clips: int) -> None:
+    """Time hzc corpus encode next to hzc encode -j on the recordings in DIR."""
+    for line in corpus.measured(folder, hours, times, shard_clips):
         click.echo(line)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hzc import container
 from hzc.audio import level
 from hzc.audio.sources import Resampler, Source
-from hzc.blocks import Blocks, FloatArray
+from hzc.blocks import Blocks, first_samples
 from hzc.errors import UnsupportedAudioError
 
 
@@ -43,7 +43,7 @@ def levelled(source: Source, to_hz: int) -> Levelled:
     def blocks(progress: Callable[[float], None]) -> Blocks:
         resampler = Resampler(source.n_channels, source.sample_rate_hz, to_hz)
         gain = level.linear_gain(gain_half_db)
-        for block in _first_samples(source.blocks(), found.n_samples):
+        for block in first_samples(source.blocks(), found.n_samples):
             yield resampler.push(block * gain)
             progress(block.shape[1] / source.sample_rate_hz)
         yield resampler.finish()
@@ -61,12 +61,3 @@ def n_frames_of(n_samples: int, sample_rate_hz: int) -> int:
     if n_frames > container.MAX_FRAMES:
         raise UnsupportedAudioError(f"{n_samples} samples are more than a file can hold")
     return n_frames
-
-
-def _first_samples(blocks: Blocks, n_samples: int) -> Iterator[FloatArray]:
-    """Yield the first samples: a file that is still being written may have grown meanwhile."""
-    for block in blocks:
-        if n_samples <= 0:
-            return
-        yield block[:, :n_samples]
-        n_samples -= block.shape[1]

@@ -129,6 +129,23 @@ def _refusals(name: str | PathLike[str]) -> Iterator[None]:
         ) from error
 
 
+def encoded(samples: FloatArray, sample_rate_hz: int, suffix: str) -> bytes:
+    """Return samples, float32 [channel, sample], as the bytes of an audio file.
+
+    Args:
+        samples: What to write.
+        sample_rate_hz: Their rate.
+        suffix: Names the format, without a dot.
+
+    Raises:
+        OutputWriteError: the format cannot hold this audio.
+    """
+    file, name = io.BytesIO(), f"-.{suffix}"
+    with open_writer(file, name, sample_rate_hz, Size(*samples.shape)) as writer:
+        writer.write(samples)
+    return file.getvalue()
+
+
 class WavStream:
     """Writes a 16-bit WAV block by block, never going back; as `Writer`."""
 

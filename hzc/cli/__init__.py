@@ -14,7 +14,9 @@ from hzc import __version__, files, runner
 from hzc.cli.report import say, show_error, tell
 from hzc.errors import HzcError
 
-COMMANDS = ("encode", "decode", "bitrate", "info", "check", "cat", "cut", "models", "train")
+COMMANDS = (
+    "encode", "decode", "bitrate", "info", "check", "cat", "cut", "corpus", "models", "train",
+)  # fmt: skip
 INTERRUPTED = 130
 
 

@@ -9,7 +9,8 @@ import click
 
 from hzc.cli.batch import Manner, prepare_targets, run_jobs, show_outcome
 from hzc.cli.options import Finite, RateType, file_options, model_options, report_options
-from hzc.cli.plan import AUDIO_SUFFIXES, plan, split_names
+from hzc.cli.plan import plan, split_names
+from hzc.files import AUDIO_SUFFIXES
 from hzc.jobs import DecodeJob, Outcome
 from hzc.options import DECODED_RATE_HZ, DecodeOptions
 

@@ -16,8 +16,9 @@ from hzc.cli.options import (
     report_options,
     target_options,
 )
-from hzc.cli.plan import AUDIO_SUFFIXES, MEDIA_SUFFIXES, plan, split_names
+from hzc.cli.plan import MEDIA_SUFFIXES, plan, split_names
 from hzc.container import MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MAX_STEP_INDEX, MIN_SAMPLE_RATE_HZ
+from hzc.files import AUDIO_SUFFIXES
 from hzc.jobs import EncodeJob, Outcome
 from hzc.options import EncodeOptions, RawLayout, Target
 

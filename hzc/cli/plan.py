@@ -12,13 +12,8 @@ import click
 
 from hzc.cli.report import shown
 from hzc.errors import HzcError, OutputClashError, UnreadableError
-from hzc.files import STDIO, is_same, reason
+from hzc.files import AUDIO_SUFFIXES, STDIO, is_same, reason
 
-AUDIO_SUFFIXES = (
-    ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".caf", ".au",
-    ".snd", ".w64", ".rf64", ".m4a", ".aac", ".amr", ".wma",
-)  # fmt: skip
-"""What -r takes for audio."""
 MEDIA_SUFFIXES = (*AUDIO_SUFFIXES, ".mp4", ".mkv", ".mka", ".webm", ".mov", ".3gp", ".raw", ".pcm")
 """What a name that does not exist may have been meant as: an input."""
 STDIN_NAMES = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hzc.corpus.shards import Report
     from hzc.jobs import Progress
 
 SHORT_S = 60.0
@@ -39,3 +41,21 @@ def seconds_bar(*, quiet: bool) -> Iterator[Progress]:
     finally:
         if bar is not None:
             bar.close()
+
+
+@contextmanager
+def clips_bar(n_clips: int | None, *, quiet: bool) -> Iterator[Callable[[Report], None]]:
+    """Give a function that takes the reports of shards; the bar is shown on a terminal only."""
+    from tqdm import tqdm
+
+    started, seconds = time.monotonic(), 0.0
+    with tqdm(total=n_clips, unit="clip", disable=True if quiet else None) as bar:
+
+        def show(report: Report) -> None:
+            nonlocal seconds
+            seconds += report.seconds
+            speed = seconds / max(1e-9, time.monotonic() - started)
+            bar.set_postfix_str(f"{seconds / 3600.0:.2f} h, {speed:.0f} × real time", refresh=False)
+            bar.update(report.n_input)
+
+        yield show

@@ -55,14 +55,20 @@ def _run_dir(config: str, run_dir: str | None) -> Path:
 @_cache
 @_run
 def run(config: str, folders: tuple[str, ...], cache: str | None, run_dir: str | None) -> None:
-    """Train the transforms; resume from the last checkpoint."""
+    """Train the transforms; resume from the last checkpoint.
+
+    On several processors, machines or GPUs: torchrun --nproc-per-node 4 -m hzc train CONFIG ...
+    Each process computes its share of every batch.
+    """
     from hzc.train.config import load_config
     from hzc.train.data import load_corpus
+    from hzc.train.processes import joined
     from hzc.train.trainer import Trainer
 
     settings = load_config(config)
     corpus = load_corpus(folders, settings.model.sample_rate_hz, cache)
-    Trainer(settings, _run_dir(config, run_dir), corpus).run()
+    with joined(settings.device):
+        Trainer(settings, _run_dir(config, run_dir), corpus).run()
 
 
 @command.command("prior")

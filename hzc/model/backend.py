@@ -79,11 +79,12 @@ class Networks:
         self.config = model.config
         self._backend = open_backend(model, device, backend)
 
-    def latent(self, x: FloatArray) -> FloatArray:
+    def latent(self, x: FloatArray, n_at_once: int = CHANNELS_AT_ONCE) -> FloatArray:
         """Return the latent of samples at the model's rate.
 
         Args:
             x: float32 [channel, sample], whole frames.
+            n_at_once: Channels, or clips of one length, that go through the network together.
 
         Returns:
             float32 [channel, D, F].
@@ -93,9 +94,11 @@ class Networks:
         """
 
         def transform(x: FloatArray) -> FloatArray:
-            return self._backend.analysis(dsp.features(x, self.config))
+            # Spectra one by one: those of several channels do not fit into the cache.
+            rows = [dsp.features(row[None], self.config) for row in x]
+            return self._backend.analysis(np.concatenate(rows))
 
-        return _by_channels(x, transform)
+        return _by_channels(x, transform, n_at_once)
 
     def waveform(self, y_hat: FloatArray, step_index: int) -> FloatArray:
         """Return the samples of a latent, float32 [channel, F * hop_length].
@@ -111,13 +114,13 @@ class Networks:
         def transform(y_hat: FloatArray) -> FloatArray:
             return dsp.waveform(y_hat, self._backend.synthesis(y_hat, step_index), self.config)
 
-        return _by_channels(y_hat, transform)
+        return _by_channels(y_hat, transform, CHANNELS_AT_ONCE)
 
 
-def _by_channels(x: FloatArray, transform: Transform) -> FloatArray:
+def _by_channels(x: FloatArray, transform: Transform, n_at_once: int) -> FloatArray:
     """Return the transform of every channel; raise LatentError where it is not finite."""
-    starts = range(0, len(x), CHANNELS_AT_ONCE)
-    result = np.concatenate([transform(x[start : start + CHANNELS_AT_ONCE]) for start in starts])
+    starts = range(0, len(x), n_at_once)
+    result = np.concatenate([transform(x[start : start + n_at_once]) for start in starts])
     if not np.isfinite(result).all():
         raise LatentError("the network gave a value that is not finite")
     return result

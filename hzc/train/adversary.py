@@ -17,6 +17,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from hzc.train.config import AdversaryConfig
 from hzc.train.optimiser import Optimiser
+from hzc.train.processes import average_gradients
 
 LEAK = 0.1
 COMPRESSION = 0.35
@@ -154,6 +155,7 @@ class Opponent:
         self.networks.requires_grad_(True)
         loss = discriminator_loss(self.networks(real, windows), self.networks(fake, windows))
         loss.backward()  # type: ignore[no-untyped-call]
+        average_gradients(self.networks.parameters())
         nn.utils.clip_grad_norm_(self.networks.parameters(), self.config.optimiser.clip_norm)
         self.optimiser.step(factor)
         return float(loss.item())

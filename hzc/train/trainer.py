@@ -15,6 +15,7 @@ from tqdm import tqdm
 from hzc.coding.quantize import STEP_INDEXES_PER_OCTAVE
 from hzc.errors import TrainingError
 from hzc.model.distance import SpectralDistance
+from hzc.train import processes
 from hzc.train.adversary import Opponent
 from hzc.train.checkpoint import (
     CHECKPOINT_FILE,
@@ -56,7 +57,9 @@ class Trainer:
         check_device(config.device)
         torch.set_num_threads(config.n_threads)
         torch.set_flush_denormal(True)
-        self.bf16 = uses_bf16(config.precision, config.device)  # draws numbers: before the seed
+        processes.check_batch(config.data.batch_size)
+        fast = uses_bf16(config.precision, config.device)  # draws numbers: before the seed
+        self.bf16 = processes.any_of(fast, config.device)
         torch.manual_seed(config.seed)
         self.config, self.run_dir = config, run
         self.sample_rate_hz = config.model.sample_rate_hz
@@ -74,6 +77,8 @@ class Trainer:
             path = Path(config.start_from)
             fill(self.model, starting_weights(path, config.model, self.model.state_dict()), path)
             self.averages = self._averaged()
+        if rank := processes.rank():
+            torch.manual_seed(config.seed + rank + self.step)  # other noise in each process
         self.forward = torch.compile(self.model) if config.compile else self.model
 
     def _averaged(self) -> AveragedModel:
@@ -88,9 +93,10 @@ class Trainer:
         """Train until `n_steps`, with a checkpoint every few minutes and at the end."""
         saved = started = time.monotonic()
         before_s = self.train_s
-        bar = tqdm(total=self.config.n_steps, initial=self.step, unit="step", disable=None)
+        n, is_hidden_bar = self.config.n_steps, True if processes.rank() else None
+        bar = tqdm(total=n, initial=self.step, unit="step", disable=is_hidden_bar)
         with bar, deferred_signals() as received:
-            while self.step < self.config.n_steps and not received:
+            while self.step < n and not processes.any_of(bool(received), self.config.device):
                 row = self.train_step()
                 now = time.monotonic()
                 self.train_s = before_s + now - started
@@ -105,8 +111,9 @@ class Trainer:
 
     def train_step(self) -> dict[str, float]:
         """Take one step; return the row of the log."""
-        heard, target = (torch.from_numpy(x).to(self.config.device) for x in self.crops.batch())
-        step_index = self._step_indexes(len(heard))
+        batch, device = self.crops.batch(), self.config.device
+        step_index = processes.share(self._step_indexes(len(batch[0])))
+        heard, target = (torch.from_numpy(processes.share(x)).to(device) for x in batch)
         with self.autocast():
             outcome: Outcome = self.forward(heard, step_index, self.config.distortion.n_draws)
         loss, row = self._rate_distortion(target, outcome, step_index)
@@ -114,6 +121,7 @@ class Trainer:
             loss, judged = self._against(self.opponent, loss, target, outcome.draws[0])
             row |= judged
         loss.backward()  # type: ignore[no-untyped-call]
+        processes.average_gradients(self.model.parameters())
         norm = self._clip_gradients()
         if not torch.isfinite(norm):
             raise TrainingError(f"gradient is not finite at step {self.step}")
@@ -121,10 +129,11 @@ class Trainer:
         self.optimiser.step(factor)
         self.step += 1
         self.averages.update_parameters(self.model)
-        hours = self.step * heard.numel() / self.sample_rate_hz / 3600.0
+        hours = self.step * batch[0].size / self.sample_rate_hz / 3600.0
+        row = processes.averaged({"loss": loss.item(), **row}, device)
         return {
             "step": self.step, "train_s": round(self.train_s, 1), "audio_h": hours,
-            "loss": loss.item(), **row, "grad_norm": float(norm),
+            **row, "grad_norm": float(norm),
         }  # fmt: skip
 
     def _rate_distortion(
@@ -203,6 +212,8 @@ class Trainer:
         )
 
     def _log(self, row: dict[str, float]) -> None:
+        if processes.rank():
+            return
         path = self.run_dir / "log.csv"
         is_new = not path.exists() or path.stat().st_size == 0
         with path.open("a", newline="", encoding="utf-8") as file:
@@ -220,6 +231,8 @@ class Trainer:
 
     def save(self) -> None:
         """Write the whole state: networks, optimisers, generators, how far the run has come."""
+        if processes.rank():
+            return
         state: dict[str, Any] = {
             "config": self.config.model_dump(),
             "crops_rng": self.crops.rng.bit_generator.state,
@@ -261,7 +274,7 @@ class Trainer:
     def _forget_rows_after(self, step: int) -> None:
         """Drop what was logged between the checkpoint and the end of the run before."""
         path = self.run_dir / "log.csv"
-        if path.exists() and path.stat().st_size:
+        if processes.rank() == 0 and path.exists() and path.stat().st_size:
             head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = [row for row in rows if int(row.split(",")[0]) <= step]
             path.write_text(head + "".join(kept), encoding="utf-8")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ import torch
 from hzc.coding.quantize import STEP_INDEXES_PER_OCTAVE
 from hzc.errors import TrainingError
 from hzc.train.checkpoint import load_averages, load_checkpoint
-from hzc.train.config import OptimiserConfig
+from hzc.train.config import OptimiserConfig, merged
 from hzc.train.export import Target, export
 from hzc.train.model import CodecModel
 from hzc.train.optimiser import learning_rate_factor
@@ -291,3 +294,54 @@ def test_learning_rate_warms_up_holds_and_decays_to_zero():
     factors = [learning_rate_factor(config, step, 20) for step in range(21)]
     assert factors[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
     assert factors[14:] == pytest.approx([1.0, 1.0, 0.8, 0.6, 0.4, 0.2, 0.0])
+
+
+# --- several processes ----------------------------------------------------------------------
+
+SHARED = {"n_steps": 3, "data": {"batch_size": 4}}
+ROWS = """
+import json, sys
+from pathlib import Path
+from hzc.train import processes
+from hzc.train.config import TrainConfig
+from hzc.train.data import load_corpus
+from hzc.train.trainer import Trainer
+speech, *settings = sys.argv[1:]
+with processes.joined("cpu"):
+    for name in settings:
+        config = TrainConfig.model_validate_json(Path(name).read_text())
+        trainer = Trainer(config, Path(name).with_suffix(""), load_corpus([speech], 16_000))
+        rows = [trainer.train_step() for _ in range(3)]
+        trainer.save()
+        if processes.rank() == 0:
+            Path(name).with_suffix(".rows").write_text(json.dumps(rows))
+"""
+
+
+def test_two_processes_learn_what_one_does_with_the_whole_batch(
+    tmp_path, config, speech, corpus, adversary
+):
+    """The same losses at every step, which follow from the weights of the step before."""
+    changes = {
+        "adamw": {},
+        "muon": {"optimiser": {"name": "muon"}},
+        "gan": {"adversary": adversary},
+    }
+    (tmp_path / "run.py").write_text(ROWS)
+    expected, names = {}, []
+    for name, change in changes.items():
+        settings = config(rounding="hard", precision="fp32", **merged(SHARED, change))
+        (tmp_path / f"{name}.json").write_text(settings.model_dump_json())
+        names.append(f"{name}.json")
+        trainer = Trainer(settings, tmp_path / "one" / name, corpus)
+        expected[name] = [trainer.train_step() for _ in range(3)]
+    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "run.py"]
+    subprocess.run([*words, str(speech), *names], cwd=tmp_path, check=True)
+    for name, rows in expected.items():
+        # The feature loss is a ratio of means over a batch.
+        rel, near = (0.1, 0.05) if name == "gan" else (2e-3, 1e-4)
+        for row, found in zip(
+            rows, json.loads((tmp_path / f"{name}.rows").read_text()), strict=True
+        ):
+            assert found == pytest.approx({**row, "train_s": 0.0}, rel=rel, abs=near), name
+        assert (tmp_path / name / "checkpoint.pt").exists()
