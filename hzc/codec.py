@@ -5,6 +5,7 @@ The pipeline is in `hzc.encoder` and `hzc.decoder`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from os import PathLike
 
@@ -18,8 +19,11 @@ from hzc.container import AnyHeader, Container
 from hzc.decoder import Decoder, Span, n_samples_in
 from hzc.encoder import Encoder
 from hzc.errors import ArgumentError, UnknownModelError
+from hzc.model.backend import Networks
 from hzc.model.file import Model, open_for_id, open_model
 from hzc.options import Target
+from hzc.packets.decoder import DEFAULT_PATIENCE, PacketDecoder
+from hzc.packets.encoder import DEFAULT_BYTES, DEFAULT_FRAMES, PacketEncoder
 
 
 class Codec:
@@ -194,6 +198,62 @@ class Codec:
             ArgumentError: the data are no bytes.
         """
         return self.decoder.symbols(self._unpacked(data))
+
+    def packets(
+        self,
+        blocks: Iterable[npt.ArrayLike],
+        sample_rate_hz: int,
+        *,
+        max_bytes: int = DEFAULT_BYTES,
+        max_frames: int = DEFAULT_FRAMES,
+        step_index: int | None = None,
+    ) -> Iterator[bytes]:
+        """Yield packets that decode alone while a live source goes on; memory is bounded.
+
+        Args:
+            blocks: Samples in the order of time, each block as `encode` takes them. Channels are
+                mixed. There may be no end of them.
+            sample_rate_hz: 1000 … 768000.
+            max_bytes: Of a packet, 32 … 1400.
+            max_frames: Of a packet, 1 … 63, eight to a second: fewer are sooner at the listener.
+            step_index: Coarseness, -64 … 63; None for the model's default.
+
+        Raises:
+            UnsupportedAudioError: a block is no audio, or the rate is out of range.
+            ArgumentError: another number is out of range.
+        """
+        encoder = self.packet_encoder(
+            sample_rate_hz, max_bytes=max_bytes, max_frames=max_frames, step_index=step_index
+        )
+        for block in blocks:
+            source = sources.mixed(sources.array_source(block, sample_rate_hz))
+            for samples in sources.checked(source.blocks(), sample_rate_hz):
+                yield from encoder.push(samples)
+        yield from encoder.finish()
+
+    def packet_encoder(
+        self,
+        sample_rate_hz: int,
+        *,
+        max_bytes: int = DEFAULT_BYTES,
+        max_frames: int = DEFAULT_FRAMES,
+        step_index: int | None = None,
+    ) -> PacketEncoder:
+        """Return what `packets` is made of, for one stream."""
+        return PacketEncoder(
+            self.model, self._packet_networks, sample_rate_hz,
+            max_bytes=max_bytes, max_frames=max_frames, step_index=step_index,
+        )  # fmt: skip
+
+    def packet_decoder(
+        self, sample_rate_hz: int | None = None, *, patience: int = DEFAULT_PATIENCE
+    ) -> PacketDecoder:
+        """Return what plays the packets of one stream; see `PacketDecoder`."""
+        return PacketDecoder(self.model, self._packet_networks, sample_rate_hz, patience=patience)
+
+    @cached_property
+    def _packet_networks(self) -> Networks:
+        return Networks(self.model, self.device, self.backend)
 
     def _unpacked(self, data: bytes) -> Container:
         """Return a file that this codec can decode."""

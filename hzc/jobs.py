@@ -276,7 +276,10 @@ class DecodeJob(_FileJob):
                 blocks = decoder.stream(file, rate_hz, span)
             else:
                 blocks = decoder.samples(file, rate_hz, span)
-            with self._writer(rate_hz, header.n_channels, n_samples) as writer:
+            with open_audio(
+                self.target, rate_hz, header.n_channels, n_samples,
+                force=options.force, like=self.like,
+            ) as writer:  # fmt: skip
                 for block in blocks:
                     writer.write(block)
                     progress(block.shape[1] / rate_hz, total_s)
@@ -301,21 +304,32 @@ class DecodeJob(_FileJob):
             with files.open_input(self.source) as stream:
                 yield Reader(InputStream(stream, self.source))
 
-    @contextmanager
-    def _writer(
-        self, sample_rate_hz: int, n_channels: int, n_samples: int | None
-    ) -> Iterator[Writer | WavStream]:
-        from hzc.audio import writers
 
-        target, force = self.target, self.options.force
-        if writers.output_format(target) == "WAV" and files.is_special(target):
-            # What cannot be gone back in gets a header that need not be completed.
-            with files.open_output(target, force=force) as send:
-                yield writers.WavStream(send, sample_rate_hz, n_channels, n_samples)
-        else:
-            size = writers.Size(n_channels, n_samples)
-            with (
-                files.atomic_write(target, force=force, like=self.like) as path,
-                writers.open_writer(path, target, sample_rate_hz, size) as writer,
-            ):
-                yield writer
+@contextmanager
+def open_audio(
+    target: str,
+    sample_rate_hz: int,
+    n_channels: int,
+    n_samples: int | None,
+    *,
+    force: bool,
+    like: str | None = None,
+) -> Iterator[Writer | WavStream]:
+    """Give a writer of a target whose suffix names the format; "-" and devices get WAV in order.
+
+    Raises:
+        OutputError: the target exists, or cannot be written.
+    """
+    from hzc.audio import writers
+
+    if writers.output_format(target) == "WAV" and files.is_special(target):
+        # What cannot be gone back in gets a header that need not be completed.
+        with files.open_output(target, force=force) as send:
+            yield writers.WavStream(send, sample_rate_hz, n_channels, n_samples)
+    else:
+        size = writers.Size(n_channels, n_samples)
+        with (
+            files.atomic_write(target, force=force, like=like) as path,
+            writers.open_writer(path, target, sample_rate_hz, size) as writer,
+        ):
+            yield writer

@@ -14,6 +14,7 @@ from hzc_bench import (
     corpus,
     hard_clips,
     metrics,
+    packets,
     pipeline,
     prior_gain,
     published,
@@ -348,6 +349,7 @@ def corpus_command(folder: Path, hours: float, times: int, shard_clips: int) -> 
 
 
 main.add_command(hard_clips.main, "hard-clips")
+main.add_command(packets.main, "packets")
 
 if __name__ == "__main__":
     main()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+
 import numpy as np
 
 from hzc.audio import level
@@ -10,7 +12,6 @@ from hzc.audio.sources import Resampler
 from hzc.blocks import FloatArray, empty
 from hzc.container import CHUNK_FRAMES, FRAME_RATE_HZ
 
-CHUNK_S = CHUNK_FRAMES // FRAME_RATE_HZ
 MAX_GAIN_HALF_DB = 40
 """Of a stream: a chunk may be nothing but the noise between sentences."""
 TOLERANCE_HALF_DB = 24
@@ -29,14 +30,22 @@ class StreamLevel:
     ones until the gain of the next chunk is known.
     """
 
-    def __init__(self, sample_rate_hz: int, n_channels: int, model_rate_hz: int) -> None:
-        """Start a stream."""
+    def __init__(
+        self,
+        sample_rate_hz: int,
+        n_channels: int,
+        model_rate_hz: int,
+        chunk_frames: int = CHUNK_FRAMES,
+    ) -> None:
+        """Start a stream; chunks have whole samples at both rates."""
         self.n_samples = 0
         """Samples per channel so far, at the source's rate."""
-        self.gains_half_db: list[int] = []
+        self.gains_half_db = array("b")
         """Gain of every chunk that is complete."""
         self._rate_hz, self._n_channels = sample_rate_hz, n_channels
-        self._n_chunk_in, self._n_chunk_out = CHUNK_S * sample_rate_hz, CHUNK_S * model_rate_hz
+        self._n_chunk_in = chunk_frames * sample_rate_hz // FRAME_RATE_HZ
+        self._n_chunk_out = chunk_frames * model_rate_hz // FRAME_RATE_HZ
+        self._n_quiet, self._n_quiet_needed = 0, CHUNK_FRAMES // chunk_frames
         self._n_fade, self._model_rate_hz = round(FADE_S * model_rate_hz), model_rate_hz
         self._resampler = Resampler(n_channels, sample_rate_hz, model_rate_hz)
         self._high_pass: HighPass | None = None
@@ -84,7 +93,9 @@ class StreamLevel:
         wanted = min(self._gain_for(found.level_db), self._end_wants(chunk))
         gain = self.gains_half_db[-1] if self.gains_half_db else wanted
         is_too_loud = wanted < gain - TOLERANCE_HALF_DB
-        is_too_quiet = wanted > gain + TOLERANCE_HALF_DB and self._starts_with_pause(chunk, wanted)
+        self._n_quiet = self._n_quiet + 1 if wanted > gain + TOLERANCE_HALF_DB else 0
+        is_long_quiet = self._n_quiet >= self._n_quiet_needed
+        is_too_quiet = is_long_quiet and self._starts_with_pause(chunk, wanted)
         if (is_too_loud or is_too_quiet) and found.level_db > level.SILENCE_DB:
             gain = wanted
         self.gains_half_db.append(gain)

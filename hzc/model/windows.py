@@ -28,6 +28,8 @@ class WindowPlan:
     """Input columns per frame."""
     n_out: int
     """Output columns per frame."""
+    ahead_frames: int | None = None
+    """Frames computed after the core; None for `context_frames`. Fewer wait for less."""
 
 
 class Windowed:
@@ -73,7 +75,10 @@ class Windowed:
 
     def _n_window_frames(self) -> int:
         """Return the frames that the next window needs."""
-        return self._n_left + self._plan.core_frames + self._plan.context_frames
+        ahead_frames = self._plan.ahead_frames
+        if ahead_frames is None:
+            ahead_frames = self._plan.context_frames
+        return self._n_left + self._plan.core_frames + ahead_frames
 
 
 class LatentWindows:

@@ -22,7 +22,7 @@ from hzc import container
 from hzc.cli import main
 from hzc.runner import ENDING_SIGNALS
 
-WITH_MODEL = ("encode", "decode", "bitrate")
+WITH_MODEL = ("encode", "decode", "bitrate", "send", "receive")
 """Commands that take --model."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import fuzz_container
+import fuzz_packets
 import fuzz_symbols
 import pytest
 
@@ -30,3 +31,8 @@ def test_container_property_holds(path):
 @inputs("symbols")
 def test_symbols_property_holds(path):
     fuzz_symbols.check(path.read_bytes())
+
+
+@pytest.mark.parametrize("path", sorted((CORPUS / "packets").iterdir()), ids=lambda path: path.name)
+def test_packets_property_holds(path):
+    fuzz_packets.check(path.read_bytes())

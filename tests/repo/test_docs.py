@@ -14,7 +14,7 @@ from hzc import cli
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
     path
-    for folder in (".", "bench", "demo", "docs", "formats", "training", "web")
+    for folder in (".", "bench", "demo", "docs", "examples", "formats", "training", "web")
     for path in (ROOT / folder).glob("*.md")
 )
 every_document = pytest.mark.parametrize(
