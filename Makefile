@@ -1,12 +1,13 @@
 # make demo   hear it: encodes and decodes the sample recordings, draws spectrograms
 # make test   format, lint, types, shell scripts, all tests
-# make clean  forget the virtual environment and the demo's output
+# make web    the page, web/site: any static server will do; the one of `hzc play`, hzc/page
+# make clean  forget what was installed and made
 
 PYTHON ?= python3
 BIN := .venv/bin
 SAMPLES := $(wildcard demo/samples/*.flac)
 
-.PHONY: demo test clean
+.PHONY: demo test web clean
 
 demo: .venv/demo.stamp
 	$(BIN)/hzc encode --force --output-dir demo $(SAMPLES)
@@ -17,9 +18,15 @@ demo: .venv/demo.stamp
 
 test: .venv/test.stamp
 	bin/check -m ''
+	bin/check-web
+
+web: .venv/demo.stamp web/node_modules/.stamp
+	$(BIN)/python web/scripts/models.py web/models
+	cd web && npm run --silent site
 
 clean:
-	rm -rf .venv demo/*.hzc demo/*.wav demo/spectrograms.png
+	rm -rf .venv demo/*.hzc demo/*.wav demo/spectrograms.png hzc/page
+	rm -rf web/build web/models web/node_modules web/site
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -30,4 +37,8 @@ clean:
 
 .venv/test.stamp: pyproject.toml bench/pyproject.toml .venv/demo.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev,train]' -e './bench'
+	touch $@
+
+web/node_modules/.stamp: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
 	touch $@

@@ -15,8 +15,8 @@ from hzc.cli.report import say, show_error, tell
 from hzc.errors import HzcError
 
 COMMANDS = (
-    "encode", "decode", "bitrate", "info", "check", "cat", "cut", "send", "receive", "corpus",
-    "models", "train",
+    "encode", "decode", "bitrate", "info", "check", "cat", "cut", "play", "send", "receive",
+    "corpus", "models", "train",
 )  # fmt: skip
 INTERRUPTED = 130
 

@@ -11,7 +11,7 @@ from hzc import files
 from hzc.blocks import Blocks
 from hzc.cli.live import Address, AddressType, Ended, Ending
 from hzc.cli.options import (
-    Seconds,
+    Finite,
     force_option,
     model_options,
     refuse_terminal,
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     default=DECODED_RATE_HZ, show_default=True, metavar="HZ", help="Sample rate of the output.",
 )  # fmt: skip
 @click.option(
-    "--wait", type=Seconds(min=0.0), default=3.0, show_default=True, metavar="SECONDS",
+    "--wait", type=Finite(min=0.0), default=3.0, show_default=True, metavar="SECONDS",
     help="How late a datagram may come before its sound is made up.",
 )  # fmt: skip
 @click.option(
-    "--timeout", type=Seconds(min=0.0, min_open=True), default=10.0, show_default=True,
+    "--timeout", type=Finite(min=0.0, min_open=True), default=10.0, show_default=True,
     metavar="SECONDS", help="How long after the last datagram the stream has ended.",
 )  # fmt: skip
 @force_option

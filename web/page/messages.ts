@@ -2,20 +2,32 @@
 
 import type { Header } from "../src/index.js";
 
-export type Request =
-  | { readonly type: "open"; readonly bytes: Uint8Array }
+/** `id` counts what was opened: a worker that gets a higher one drops the work for lower ones. */
+export type Request = { readonly id: number } & (
+  | { readonly type: "open"; readonly bytes: Uint8Array<ArrayBuffer> }
   /** Decode from here on first: somebody listens. */
   | { readonly type: "seek"; readonly frame: number }
+  | { readonly type: "encode"; readonly channels: Float32Array[]; readonly sampleRateHz: number }
+  /** Open what was encoded last at another step index. */
+  | { readonly type: "choose"; readonly stepIndex: number }
   | {
-      readonly type: "encode";
+      readonly type: "wav";
       readonly channels: Float32Array[];
       readonly sampleRateHz: number;
-    };
+      /** Of the result. */
+      readonly originalRateHz: number;
+      readonly nOriginalSamples: number;
+    }
+);
 
 export interface Opened {
   readonly type: "opened";
+  readonly bytes: Uint8Array<ArrayBuffer>;
   readonly header: Header;
-  readonly nBytes: number;
+  /** Of all payloads; what remains are headers and checksums. */
+  readonly nPayloadBytes: number;
+  readonly nChunks: number;
+  readonly modelName: string;
   /** Of the original, per channel, at its own rate. */
   readonly nOriginalSamples: number;
   /** Of the samples that follow, per channel. */
@@ -23,10 +35,26 @@ export interface Opened {
   readonly sampleRateHz: number;
 }
 
-export type Reply =
+export interface Samples {
+  readonly type: "samples";
+  readonly first: number;
+  readonly channels: Float32Array[];
+  /** Columns of the spectrogram, from `firstColumn` on. */
+  readonly columns: Uint8Array;
+  readonly firstColumn: number;
+}
+
+export interface Rung {
+  readonly stepIndex: number;
+  readonly nBytes: number;
+}
+
+export type Reply = { readonly id: number } & (
   | { readonly type: "ready" }
   | { readonly type: "progress"; readonly what: string; readonly share: number }
   | Opened
-  | { readonly type: "samples"; readonly first: number; readonly channels: Float32Array[] }
-  | { readonly type: "encoded"; readonly bytes: Uint8Array }
-  | { readonly type: "error"; readonly message: string };
+  | Samples
+  | ({ readonly type: "rung" } & Rung)
+  | { readonly type: "wav"; readonly blob: Blob; readonly nClipped: number }
+  | { readonly type: "error"; readonly message: string }
+);

@@ -1,7 +1,10 @@
 /** WAV files of 16 bits. */
 
-/** Returns a WAV file; samples beyond ±1 are clipped. */
-export function wavFile(channels: readonly Float32Array[], sampleRateHz: number): Blob {
+/** Returns a WAV file, and how many samples beyond ±1 were clipped. */
+export function wavFile(
+  channels: readonly Float32Array[],
+  sampleRateHz: number,
+): { blob: Blob; nClipped: number } {
   const nChannels = channels.length;
   const nSamples = channels[0]!.length;
   const nBytes = 2 * nChannels * nSamples;
@@ -21,11 +24,14 @@ export function wavFile(channels: readonly Float32Array[], sampleRateHz: number)
   view.setUint16(34, 16, true);
   text(36, "data");
   view.setUint32(40, nBytes, true);
+  let nClipped = 0;
   for (let i = 0; i < nSamples; i++) {
     channels.forEach((channel, c) => {
-      const value = Math.max(-32768, Math.min(32767, Math.round(channel[i]! * 32768)));
-      view.setInt16(44 + 2 * (i * nChannels + c), value, true);
+      const value = Math.round(channel[i]! * 32768);
+      const clipped = Math.max(-32768, Math.min(32767, value));
+      if (Math.abs(channel[i]!) > 1) nClipped++;
+      view.setInt16(44 + 2 * (i * nChannels + c), clipped, true);
     });
   }
-  return new Blob([view.buffer], { type: "audio/wav" });
+  return { blob: new Blob([view.buffer], { type: "audio/wav" }), nClipped };
 }

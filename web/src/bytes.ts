@@ -92,7 +92,7 @@ export class ByteWriter {
   }
 
   /** Returns what was put from `start` on. */
-  since(start: number): Uint8Array {
+  since(start: number): Uint8Array<ArrayBuffer> {
     return Uint8Array.from(this.bytes.slice(start));
   }
 

@@ -241,7 +241,7 @@ function checkRange(what: string, value: number, min: number, max: number, check
  * Throws RangeError for a value that its field cannot hold or chunks that this kind of file cannot
  * have, and the HzcError of `unpack` for what a reader would refuse.
  */
-export function pack({ header, chunks, nSamples }: HzcFile): Uint8Array {
+export function pack({ header, chunks, nSamples }: HzcFile): Uint8Array<ArrayBuffer> {
   const nFrames = countFrames(chunks);
   const trim = Math.floor((nFrames * header.sampleRateHz) / FRAME_RATE_HZ) - nSamples;
   const out = new ByteWriter();

@@ -82,7 +82,7 @@ function hashed(h: number): number {
 
 const LEVEL_FRAME_S = 0.02;
 const RARE_ABOVE_COMMON_DB = 12;
-const SILENCE_DB = -70;
+export const SILENCE_DB = -70;
 const TARGET_LEVEL_DB = -26;
 const MAX_LEVEL_GAIN_HALF_DB = 80;
 
@@ -93,14 +93,30 @@ export function linearGain(gainHalfDb: number): number {
 
 /** Returns the gain, in half decibels, that brings a recording to the level the model expects. */
 export function gainFor(channels: readonly Float32Array[], sampleRateHz: number): number {
-  const levelDb = loudLevelDb(framePowers(channels, sampleRateHz));
-  if (levelDb <= SILENCE_DB) return 0;
-  const wanted = Math.round(2 * (TARGET_LEVEL_DB - levelDb));
+  const level = levelDb(channels, sampleRateHz);
+  if (level <= SILENCE_DB) return 0;
+  const wanted = Math.round(2 * (TARGET_LEVEL_DB - level));
   return Math.max(-MAX_LEVEL_GAIN_HALF_DB, Math.min(MAX_LEVEL_GAIN_HALF_DB, wanted));
 }
 
+/** Returns the level of the loud parts of a recording. */
+export function levelDb(channels: readonly Float32Array[], sampleRateHz: number): number {
+  return loudLevelDb(framePowers(channels, sampleRateHz));
+}
+
+const levelFrame = (sampleRateHz: number): number => Math.max(1, Math.round(LEVEL_FRAME_S * sampleRateHz));
+
+/** Returns the means of stretches of 20 ms. */
+export function meansOf(samples: Float32Array, sampleRateHz: number): number[] {
+  const length = levelFrame(sampleRateHz);
+  return Array.from({ length: Math.ceil(samples.length / length) }, (_, t) => {
+    const part = samples.subarray(t * length, (t + 1) * length);
+    return part.reduce((sum, x) => sum + x, 0) / part.length;
+  });
+}
+
 function framePowers(channels: readonly Float32Array[], sampleRateHz: number): number[] {
-  const length = Math.max(1, Math.round(LEVEL_FRAME_S * sampleRateHz));
+  const length = levelFrame(sampleRateHz);
   const nSamples = channels[0]!.length;
   const powers: number[] = [];
   for (let first = 0; first < nSamples; first += length) {

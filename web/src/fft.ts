@@ -57,19 +57,19 @@ export class Fft {
     for (let s = 0; s < radix; s++) {
       for (let j = 0; j < nDone; j++) {
         const target = (j + nDone * s) * m;
-        for (let q = 0; q < radix; q++) {
-          const w = (q * (j + nDone * s) * m) % n;
-          const c = cos[w]!;
-          const d = sin[w]!;
-          const source = j * radix * m + q * m;
-          for (let k = 0; k < m; k++) {
-            const x = re[source + k]!;
-            const y = im[source + k]!;
-            const u = x * c - y * d;
-            const v = x * d + y * c;
-            outRe[target + k] = q === 0 ? u : outRe[target + k]! + u;
-            outIm[target + k] = q === 0 ? v : outIm[target + k]! + v;
+        const source = j * radix * m;
+        const turn = (j + nDone * s) * m;
+        for (let k = 0; k < m; k++) {
+          let u = re[source + k]!;
+          let v = im[source + k]!;
+          for (let q = 1, w = turn, at = source + m + k; q < radix; q++, w += turn, at += m) {
+            const c = cos[w % n]!;
+            const d = sin[w % n]!;
+            u += re[at]! * c - im[at]! * d;
+            v += re[at]! * d + im[at]! * c;
           }
+          outRe[target + k] = u;
+          outIm[target + k] = v;
         }
       }
     }

@@ -1,10 +1,13 @@
 /** Reads and writes .hzc files. */
 
-export { Codec, OpenFile, type Decoded, type EncodeOptions, type Progress } from "./codec.js";
+export { Decoder, OpenFile, type Decoded, type DecodeOptions } from "./decoder.js";
+export { Encoder, type EncodeOptions, type Latents, type LatentsOptions } from "./encoder.js";
 export {
-  FRAME_RATE_HZ, countFrames, pack, unpack, type Chunk, type Header, type HzcFile,
+  FRAME_RATE_HZ, MAX_STEP_INDEX, countFrames, pack, unpack, type Chunk, type Header, type HzcFile,
 } from "./container.js";
 export * from "./errors.js";
+export { loadDecoder, loadEncoder, type NetworkFiles } from "./load.js";
 export { Model, type ChunkSymbols } from "./model.js";
-export { loadTrunk } from "./onnx.js";
-export type { Trunk } from "./transforms.js";
+export { decode, encode } from "./shipped.js";
+export type { Progress } from "./transforms.js";
+export { WeightFile } from "./weights.js";

@@ -16,12 +16,11 @@ export class Model {
   readonly baseStep: Float64Array;
 
   /**
-   * @param bytes a weight file; arrays other than the prior's and `base_step` are not needed
+   * @param file arrays other than the prior's and `base_step` are not needed
    *
    * Throws WeightsError where it breaks a rule of section 6.1.
    */
-  constructor(bytes: Uint8Array) {
-    const file = new WeightFile(bytes);
+  constructor(file: WeightFile) {
     this.info = file.info;
     this.prior = new Prior(file);
     this.baseStep = file.array("base_step", "F32").values;

@@ -142,15 +142,30 @@ function activation(x: number): number {
   return clamp(Math.floor(x), 0, ACTIVATION_MAX);
 }
 
-/** Sets out[j] = biases[j] + sum over i of inputs[i] × weights[i][j]. Many inputs are zero. */
+let used = new Int32Array(0);
+
+/**
+ * Sets out[j] = biases[j] + sum over i of inputs[i] × weights[i][j]. Many inputs are zero; the
+ * others go in fours, since reading and writing `out` takes longer than the products.
+ */
 function sumUp(inputs: Float64Array, { weights, biases }: Layer, out: Float64Array): void {
   out.set(biases);
   const width = out.length;
-  for (let i = 0; i < inputs.length; i++) {
-    const input = inputs[i]!;
-    if (input === 0) continue;
-    const first = i * width;
-    for (let j = 0; j < width; j++) out[j]! += input * weights[first + j]!;
+  if (used.length < inputs.length) used = new Int32Array(inputs.length);
+  let n = 0;
+  for (let i = 0; i < inputs.length; i++) if (inputs[i] !== 0) used[n++] = i;
+  let at = 0;
+  for (; at + 3 < n; at += 4) {
+    const [a, b, c, d] = [used[at]!, used[at + 1]!, used[at + 2]!, used[at + 3]!];
+    const [x, y, z, w] = [inputs[a]!, inputs[b]!, inputs[c]!, inputs[d]!];
+    const [p, q, r, s] = [a * width, b * width, c * width, d * width];
+    for (let j = 0; j < width; j++) {
+      out[j]! += x * weights[p + j]! + y * weights[q + j]! + z * weights[r + j]! + w * weights[s + j]!;
+    }
+  }
+  for (; at < n; at++) {
+    const [x, p] = [inputs[used[at]!]!, used[at]! * width];
+    for (let j = 0; j < width; j++) out[j]! += x * weights[p + j]!;
   }
 }
 

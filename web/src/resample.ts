@@ -51,7 +51,7 @@ function filterAt(fraction: number, cutoff: number, reach: number): Float64Array
 }
 
 /** Modified Bessel function of order 0, by its power series. */
-function bessel0(x: number): number {
+export function bessel0(x: number): number {
   let [sum, term] = [1, 1];
   for (let k = 1; term > 1e-12 * sum; k++) {
     term *= (x / (2 * k)) ** 2;

@@ -1,12 +1,24 @@
 /** The networks with what surrounds them: samples to latents and back, in windows. */
 
-import { FRAME_RATE_HZ } from "./container.js";
+import { CHUNK_FRAMES, FRAME_RATE_HZ } from "./container.js";
 import { logMagnitudes, samplesOf, whiteNoise } from "./dsp.js";
 import { Spectrum } from "./spectrum.js";
 import type { TransformConfig } from "./weights.js";
 
-/** A network: takes one array of `shape`, returns arrays by name. */
-export type Trunk = (input: Float32Array, shape: number[]) => Promise<Record<string, Float32Array>>;
+/** Frames that one window of a transform gives. */
+export const CORE_FRAMES = 2 * CHUNK_FRAMES;
+
+/** Called with the seconds done and the seconds in all; the work goes on when it has returned. */
+export type Progress = (doneS: number, allS: number) => void | Promise<void>;
+
+/** An input of a network; the last index runs fastest. */
+export interface Input {
+  readonly values: Float32Array;
+  readonly shape: readonly number[];
+}
+
+/** A network: takes arrays by name, those that it has no use for too; returns arrays by name. */
+export type Trunk = (inputs: Record<string, Input>) => Promise<Record<string, Float32Array>>;
 
 /** Latent frames on either side that one frame depends on, rounded up; the edges of the strided
  * layers and of the spectrum add at most one each. */
@@ -46,10 +58,11 @@ export class Analysis extends Transform {
 
   /** Returns the latent [frame][dimension] of whole frames of samples at the model's rate. */
   async run(samples: Float32Array): Promise<Float32Array> {
-    const input = logMagnitudes(samples, this.spectrum);
-    const nTimes = samples.length / this.spectrum.hop;
-    const { latent } = await this.trunk(input, [1, nTimes, this.spectrum.nBins]);
-    return latent!;
+    const { hop, nBins } = this.spectrum;
+    const values = logMagnitudes(samples, this.spectrum);
+    const features = { values, shape: [1, samples.length / hop, nBins] };
+    const { y } = await this.trunk({ features });
+    return transposed(y!, this.config.nLatent);
   }
 }
 
@@ -59,13 +72,23 @@ export class Synthesis extends Transform {
     super(trunk, config, config.synthesisBlocks);
   }
 
-  /** Returns samples at the model's rate for a latent [frame][dimension]. */
-  async run(latent: Float32Array): Promise<Float32Array> {
+  /** Returns samples at the model's rate for a latent [frame][dimension] and its step index. */
+  async run(latent: Float32Array, stepIndex: number): Promise<Float32Array> {
     const { nLatent } = this.config;
-    const out = await this.trunk(latent, [1, latent.length / nLatent, nLatent]);
+    const nFrames = latent.length / nLatent;
+    const out = await this.trunk({
+      y_hat: { values: transposed(latent, nFrames), shape: [1, nLatent, nFrames] },
+      step_index: { values: Float32Array.of(stepIndex), shape: [1] },
+    });
     const parts = {
       logMagnitude: out["log_magnitude"]!, phase: out["phase"]!, logNoise: out["log_noise"]!,
     };
     return samplesOf(parts, whiteNoise(latent, nLatent, this.hopLength), this.spectrum);
   }
+}
+
+/** Returns a matrix of `nRows` rows column by column; the networks want [dimension][frame]. */
+function transposed(matrix: Float32Array, nRows: number): Float32Array {
+  const nColumns = matrix.length / nRows;
+  return Float32Array.from(matrix, (_, i) => matrix[(i % nRows) * nColumns + Math.floor(i / nRows)]!);
 }

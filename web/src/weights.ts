@@ -1,4 +1,4 @@
-/** Reads a weight file (section 6.1): a safetensors file with the prior, the steps and metadata. */
+/** Reads a weight file (section 6.1): a safetensors file with arrays and metadata. */
 
 import { WeightsError } from "./errors.js";
 
@@ -33,14 +33,14 @@ export interface ModelInfo {
 
 type Json = Record<string, unknown>;
 
-const SIZES: Record<string, number> = { I16: 2, U16: 2, I32: 4, F32: 4 };
+const SIZES: Record<string, number> = { I8: 1, I16: 2, U16: 2, F16: 2, I32: 4, F32: 4 };
 const MAX_DESCRIPTION_BYTES = 2 ** 24;
 
 /** A weight file, with its arrays by name. */
 export class WeightFile {
   readonly info: ModelInfo;
   private readonly description: Json;
-  private readonly data: DataView;
+  private readonly data: DataView<ArrayBufferLike>;
 
   constructor(bytes: Uint8Array) {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -56,13 +56,9 @@ export class WeightFile {
 
   /** Returns an array. Throws WeightsError where it is missing or of another dtype. */
   array(name: string, dtype: "I16" | "I32" | "U16" | "F32"): NumberArray {
-    const entry = asObject(this.description[name], name);
-    need(entry["dtype"] === dtype, `${name} is not ${dtype}`);
-    const shape = integers(entry["shape"], name);
-    const [begin, end] = integers(entry["data_offsets"], name) as [number, number];
+    const { shape, begin, n, dtype: found } = this.entry(name);
+    need(found === dtype, `${name} is not ${dtype}`);
     const size = SIZES[dtype]!;
-    const n = shape.reduce((product, length) => product * length, 1);
-    need(n * size === end - begin, `${name} has other bytes than its shape needs`);
     const read = {
       I16: (at: number) => this.data.getInt16(at, true),
       U16: (at: number) => this.data.getUint16(at, true),
@@ -71,6 +67,54 @@ export class WeightFile {
     }[dtype];
     return { shape, values: Float64Array.from({ length: n }, (_, i) => read(begin + i * size)) };
   }
+
+  /**
+   * Returns the numbers of a network's array: F32, F16, or I8 with a scale for each row in an array
+   * of the same name with `.scale` after it. Throws WeightsError where there is no such array.
+   */
+  floats(name: string): Float32Array<ArrayBuffer> {
+    const { begin, n, dtype, shape } = this.entry(name);
+    const { data } = this;
+    if (dtype === "F32") return Float32Array.from({ length: n }, (_, i) => data.getFloat32(begin + 4 * i, true));
+    if (dtype === "F16") {
+      const values = halves();
+      return Float32Array.from({ length: n }, (_, i) => values[data.getUint16(begin + 2 * i, true)]!);
+    }
+    need(dtype === "I8", `${name} is none of F32, F16 and I8`);
+    const scales = this.floats(`${name}.scale`);
+    need(scales.length === shape[0], `${name} has not one scale for each row`);
+    const floats = Float32Array.from(new Int8Array(data.buffer, data.byteOffset + begin, n));
+    const length = n / scales.length;
+    scales.forEach((scale, row) => {
+      for (let i = row * length; i < (row + 1) * length; i++) floats[i]! *= scale;
+    });
+    return floats;
+  }
+
+  private entry(name: string): { dtype: string; shape: number[]; begin: number; n: number } {
+    const entry = asObject(this.description[name], name);
+    const dtype = String(entry["dtype"]);
+    const size = SIZES[dtype];
+    need(size !== undefined, `${name} has an unknown dtype`);
+    const shape = integers(entry["shape"], name);
+    const [begin, end] = integers(entry["data_offsets"], name) as [number, number];
+    const n = shape.reduce((product, length) => product * length, 1);
+    need(n * size === end - begin, `${name} has other bytes than its shape needs`);
+    return { dtype, shape, begin, n };
+  }
+}
+
+let halfValues: Float32Array | null = null;
+
+/** Returns the values of all binary16 numbers, by their bits. */
+function halves(): Float32Array {
+  halfValues ??= Float32Array.from({ length: 65536 }, (_, bits) => {
+    const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023];
+    const sign = bits >> 15 ? -1 : 1;
+    if (exponent === 31) return fraction ? NaN : sign * Infinity;
+    return sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
+  });
+  return halfValues;
 }
 
 function readInfo(json: Json): ModelInfo {

@@ -8,11 +8,12 @@ import { countFrames, pack, unpack } from "../src/container.js";
 import { HzcError } from "../src/errors.js";
 import { Model, type ChunkSymbols } from "../src/model.js";
 import { RangeEncoder } from "../src/rangecoder.js";
+import { WeightFile } from "../src/weights.js";
 import { read, vectors, type Vector } from "./repository.js";
 
 const accepted = vectors.filter((v) => v.error === undefined);
 const faulty = vectors.filter((v) => v.error !== undefined);
-const model = new Model(read("hzc/weights/base.safetensors"));
+const model = new Model(new WeightFile(read("hzc/weights/base.safetensors")));
 
 function decodeAll(bytes: Uint8Array): ChunkSymbols[] {
   const file = unpack(bytes);

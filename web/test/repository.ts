@@ -3,18 +3,23 @@
 import { FLACDecoder } from "@wasm-audio-decoders/flac";
 import { existsSync, readFileSync } from "node:fs";
 
-const repository = new URL("../../../", import.meta.url);
+import type { NetworkFiles } from "../src/load.js";
+
+export const repository = new URL("../../../", import.meta.url);
+/** Has the Python package. */
+export const PYTHON = process.env["PYTHON"] ?? "python3";
 const models = new URL("../../models/", import.meta.url);
 
 export function read(path: string): Uint8Array<ArrayBuffer> {
   return new Uint8Array(readFileSync(new URL(path, repository)));
 }
 
-export const hasModels = existsSync(new URL("synthesis.onnx", models));
-export const modelsHint = "web/models holds no networks; see web/README.md";
+export const skipWithoutModels =
+  !existsSync(new URL("synthesis.onnx.gzip", models)) && "web/models is empty: `make web` fills it";
 
-export function readModel(name: string): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(readFileSync(new URL(name, models)));
+/** A network of the Python package; its waveforms are the references. */
+export function reference(part: "synthesis" | "analysis"): NetworkFiles {
+  return { weights: read("hzc/weights/base.safetensors"), graph: read(`hzc/weights/base.${part}.onnx`) };
 }
 
 export interface Vector {

@@ -1,19 +1,11 @@
-/** Whole files: bytes to samples, and samples to bytes. */
+/** Files to samples. */
 
-import {
-  CHUNK_FRAMES, FRAME_RATE_HZ, countFrames, pack, unpack, type Chunk, type Header, type HzcFile,
-} from "./container.js";
-import { gainFor, linearGain } from "./dsp.js";
+import { FRAME_RATE_HZ, countFrames, unpack, type Chunk, type Header, type HzcFile } from "./container.js";
+import { linearGain } from "./dsp.js";
 import type { Model } from "./model.js";
-import { steps, toLatent, toSymbols } from "./quantize.js";
+import { steps, toLatent } from "./quantize.js";
 import { resample } from "./resample.js";
-import { Analysis, Synthesis, type Trunk } from "./transforms.js";
-
-/** Frames that one window of a transform gives. */
-const CORE_FRAMES = 2 * CHUNK_FRAMES;
-
-/** Called with the seconds done and the seconds in all. */
-export type Progress = (doneS: number, allS: number) => void;
+import { CORE_FRAMES, Synthesis, type Progress, type Trunk } from "./transforms.js";
 
 /** An opened file, any stretch of which can be decoded. */
 export class OpenFile {
@@ -54,7 +46,7 @@ export class OpenFile {
     const nWanted = Math.min(end * hopLength, this.nSamples) - first * hopLength;
     const channels: Float32Array[] = [];
     for (let channel = 0; channel < this.file.header.nChannels; channel++) {
-      const window = await this.synthesis.run(this.latent(channel, from, to));
+      const window = await this.synthesis.run(this.latent(channel, from, to), this.file.header.stepIndex);
       const start = (first - from) * hopLength;
       const samples = window.slice(start, start + nWanted);
       this.removeGain(samples, first);
@@ -110,27 +102,21 @@ export interface Decoded {
   readonly header: Header;
 }
 
-export interface EncodeOptions {
-  /** −64 … 64; the model's default where it is left out. Eight more halve the resolution. */
-  readonly stepIndex?: number;
-  /** Codes every channel; otherwise their mean. */
-  readonly keepChannels?: boolean;
+export interface DecodeOptions {
+  /** Of the result; the original's where it is left out. */
+  readonly sampleRateHz?: number;
   readonly progress?: Progress;
 }
 
-/** A model and its networks. */
-export class Codec {
+/** A model with its synthesis network. */
+export class Decoder {
   private readonly synthesis: Synthesis;
-  private readonly analysis: Analysis | null;
 
-  /** @param analysis not needed for decoding */
   constructor(
     readonly model: Model,
     synthesis: Trunk,
-    analysis: Trunk | null = null,
   ) {
     this.synthesis = new Synthesis(synthesis, model.info.config);
-    this.analysis = analysis && new Analysis(analysis, model.info.config);
   }
 
   /** Opens a file. Throws the HzcError of section 11. */
@@ -138,8 +124,8 @@ export class Codec {
     return new OpenFile(bytes, this.model, this.synthesis);
   }
 
-  /** Returns all samples of a file, at the original's rate unless another is given. */
-  async decode(bytes: Uint8Array, sampleRateHz?: number, progress?: Progress): Promise<Decoded> {
+  /** Returns all samples of a file. Throws the HzcError of section 11. */
+  async decode(bytes: Uint8Array, { sampleRateHz, progress }: DecodeOptions = {}): Promise<Decoded> {
     const opened = this.open(bytes);
     const { header, nSamples } = opened.file;
     const channels = Array.from({ length: header.nChannels }, () => new Float32Array(opened.nSamples));
@@ -147,7 +133,7 @@ export class Codec {
       const end = Math.min(opened.nFrames, first + CORE_FRAMES);
       const parts = await opened.samples(first, end);
       parts.forEach((part, i) => channels[i]!.set(part, first * this.synthesis.hopLength));
-      progress?.(end / FRAME_RATE_HZ, opened.nFrames / FRAME_RATE_HZ);
+      await progress?.(end / FRAME_RATE_HZ, opened.nFrames / FRAME_RATE_HZ);
     }
     const rateHz = sampleRateHz ?? header.sampleRateHz;
     const nOut = Math.ceil((nSamples * rateHz) / header.sampleRateHz);
@@ -157,71 +143,4 @@ export class Codec {
       header,
     };
   }
-
-  /**
-   * Returns the .hzc file of a recording, full scale ±1.
-   *
-   * Throws RangeError for no samples, or a value or rate that a file cannot hold.
-   */
-  async encode(
-    channels: readonly Float32Array[],
-    sampleRateHz: number,
-    { stepIndex = this.model.info.defaultStepIndex, keepChannels = false, progress }: EncodeOptions = {},
-  ): Promise<Uint8Array> {
-    const nSamples = channels[0]?.length ?? 0;
-    if (nSamples === 0) throw new RangeError("the recording has no samples");
-    if (!channels.every((channel) => channel.every(Number.isFinite))) {
-      throw new RangeError("a sample is NaN or infinite");
-    }
-    const kept = keepChannels ? channels : [meanOf(channels)];
-    const nFrames = Math.ceil((nSamples * FRAME_RATE_HZ) / sampleRateHz);
-    const gainHalfDb = gainFor(kept, sampleRateHz);
-    const latents: Float32Array[] = [];
-    for (const channel of kept) {
-      latents.push(await this.analysed(channel, sampleRateHz, gainHalfDb, nFrames, progress));
-    }
-    const { nLatent } = this.model.info.config;
-    const step = steps(this.model.baseStep, stepIndex, null);
-    const chunks: Chunk[] = [];
-    for (let first = 0; first < nFrames; first += CHUNK_FRAMES) {
-      const symbols = latents.map((latent) =>
-        toSymbols(latent.subarray(first * nLatent, (first + CHUNK_FRAMES) * nLatent), step),
-      );
-      chunks.push(this.model.encode(stepIndex, gainHalfDb, symbols));
-    }
-    const header: Header = {
-      isStreamed: false, modelId: this.model.info.modelId, fingerprint: this.model.prior.fingerprint,
-      sampleRateHz, nChannels: kept.length, stepIndex, nLatent, stepOffsets: null,
-    };
-    return pack({ header, chunks, nSamples });
-  }
-
-  /** Returns the latent [frame][dimension] of one channel. */
-  private async analysed(
-    samples: Float32Array,
-    sampleRateHz: number,
-    gainHalfDb: number,
-    nFrames: number,
-    progress?: Progress,
-  ): Promise<Float32Array> {
-    if (this.analysis === null) throw new Error("this codec was made without an analysis network");
-    const { hopLength, contextFrames } = this.analysis;
-    const { sampleRateHz: modelHz, nLatent } = this.model.info.config;
-    const gain = linearGain(gainHalfDb);
-    const whole = resample(samples, sampleRateHz, modelHz, nFrames * hopLength).map((x) => x * gain);
-    const latent = new Float32Array(nFrames * nLatent);
-    for (let first = 0; first < nFrames; first += CORE_FRAMES) {
-      const end = Math.min(nFrames, first + CORE_FRAMES);
-      const from = Math.max(0, first - contextFrames);
-      const to = Math.min(nFrames, end + contextFrames);
-      const window = await this.analysis.run(whole.subarray(from * hopLength, to * hopLength));
-      latent.set(window.subarray((first - from) * nLatent, (end - from) * nLatent), first * nLatent);
-      progress?.(end / FRAME_RATE_HZ, nFrames / FRAME_RATE_HZ);
-    }
-    return latent;
-  }
-}
-
-function meanOf(channels: readonly Float32Array[]): Float32Array {
-  return channels[0]!.map((_, i) => channels.reduce((sum, c) => sum + c[i]!, 0) / channels.length);
 }
