@@ -43,14 +43,14 @@ from hzc.model.windows import Windowed, WindowPlan
 CORE_FRAMES = 3 * CHUNK_FRAMES
 """Frames that one window of the network gives: 30 s."""
 LIVE_CORE_FRAMES = CHUNK_FRAMES
-PAYLOADS_AT_ONCE = 64
+PAYLOADS_AT_ONCE = 32
 """Payloads of a file whose symbols are decoded side by side."""
 FADE_S = 0.01
 """Fade next to a gap, so that it does not click."""
 RESAMPLER_FRAMES = FRAME_RATE_HZ
 """A second before and after a span, for the resampler to settle."""
-RESAMPLED_AT_ONCE = 4_000
-"""Samples that are resampled at once, which bounds the memory."""
+RESAMPLED_AT_ONCE = 1 << 18
+"""Samples, of all channels together, that resampling gives at once, which bounds the memory."""
 LUCKY_BITS = 40
 """A coded payload is shorter than the code length of its symbols by k bits once in 2^k times."""
 HELD_SAMPLES = 64
@@ -112,7 +112,7 @@ class Decoder:
         """
         pieces = file.pieces if isinstance(file, Salvaged) else file.chunks
         n_samples_in(file.header, sample_rate_hz, span)
-        output = _Output(self, file.header, sample_rate_hz, span, CORE_FRAMES)
+        output = _Output(self, file.header, sample_rate_hz, span, is_live=False)
         n_at_once = max(1, PAYLOADS_AT_ONCE // file.header.n_channels)
         needed = iter(output.needed(pieces))
         while batch := list(islice(needed, n_at_once)):
@@ -132,7 +132,7 @@ class Decoder:
             OutOfRangeError: the file ends before the span starts.
         """
         n_samples_in(reader.header, sample_rate_hz, span)
-        output = _Output(self, reader.header, sample_rate_hz, span, LIVE_CORE_FRAMES)
+        output = _Output(self, reader.header, sample_rate_hz, span, is_live=True)
         for chunk in output.needed(reader.chunks()):
             if isinstance(chunk, Chunk):
                 (symbols,) = self._symbols(reader.header, [chunk])
@@ -170,7 +170,7 @@ class Decoder:
     def samples_of(self, file: Container, symbols: IntArray, sample_rate_hz: int) -> Blocks:
         """Yield the samples of a whole file, as `samples`, from its symbols."""
         n_samples_in(file.header, sample_rate_hz)
-        output, start = _Output(self, file.header, sample_rate_hz, EVERYTHING, CORE_FRAMES), 0
+        output, start = _Output(self, file.header, sample_rate_hz, EVERYTHING, is_live=False), 0
         for chunk in output.needed(file.chunks):
             end = start + chunk.n_frames
             yield from output.push(chunk, symbols[..., start:end])
@@ -221,13 +221,16 @@ class _Output:
     """Symbols of chunks go in, in order; the samples of a span come out."""
 
     def __init__(
-        self, decoder: Decoder, header: AnyHeader, sample_rate_hz: int, span: Span, core_frames: int
+        self, decoder: Decoder, header: AnyHeader, sample_rate_hz: int, span: Span, *, is_live: bool
     ) -> None:
         config, step_index = decoder.model.config, header.step_index
         self._transform = partial(decoder._networks.waveform, step_index=step_index)
         self._model_rate_hz, self._hop = config.sample_rate_hz, config.hop_length
         context_frames = config.synthesis_context_frames
-        self._plan = WindowPlan(core_frames, context_frames, n_in=1, n_out=config.hop_length)
+        self._plan = WindowPlan(
+            LIVE_CORE_FRAMES if is_live else CORE_FRAMES, context_frames, n_in=1, n_out=self._hop,
+            in_background=not is_live,
+        )  # fmt: skip
         self._step = quantize.steps(decoder.model.base_step, header.step_index, header.step_offsets)
         self._span, self._sample_rate_hz = span, sample_rate_hz
         self._first_frame, self._last_frame = _frames_around(span, context_frames)
@@ -295,10 +298,12 @@ class _Output:
         end = None if self._model_end is None else max(start, self._model_end - self._model_at)
         self._model_at += x.shape[1]
         x = x[:, start:end]
-        for first in range(0, x.shape[1], RESAMPLED_AT_ONCE):
+        per_sample = len(x) * self._sample_rate_hz / self._model_rate_hz
+        n_at_once = ceil(RESAMPLED_AT_ONCE / per_sample)
+        for first in range(0, x.shape[1], n_at_once):
             if self._n_given + self._held.shape[1] == self._n_to_give:
                 return
-            block = self._resampler.push(x[:, first : first + RESAMPLED_AT_ONCE])
+            block = self._resampler.push(x[:, first : first + n_at_once])
             yield from self._given(block)
 
     def _given(self, block: FloatArray) -> Blocks:

@@ -151,7 +151,7 @@ class Encoder:
         """
         source = _chosen(source, channels)
         ready = levelled(source, self.model.config.sample_rate_hz)
-        analysis = LatentWindows(self.networks, CORE_FRAMES, source.n_channels)
+        analysis = LatentWindows(self.networks, CORE_FRAMES, source.n_channels, in_background=True)
         done = [analysis.push(block) for block in ready.blocks(progress)]
         y = np.concatenate([*done, analysis.finish(ready.n_frames)], axis=-1)
         return Latents(y, ready, source.sample_rate_hz)

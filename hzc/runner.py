@@ -14,13 +14,14 @@ import traceback
 from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import suppress
-from multiprocessing import connection, get_context
-from multiprocessing.connection import Connection
 from types import FrameType
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from hzc.errors import HzcError, WorkerDiedError
 from hzc.jobs import Models, Progress, ignore
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
@@ -171,6 +172,8 @@ class _Process:
     """A process that does one job at a time."""
 
     def __init__(self, n_threads: int | None) -> None:
+        from multiprocessing import get_context  # a tenth of the start of a command
+
         context = get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, n_threads), daemon=True)
@@ -218,6 +221,7 @@ class _Process:
 def _run_in_workers(
     jobs: Sequence[Job[R]], n_workers: int, pool: Pool[W]
 ) -> Generator[R, None, None]:
+
     waiting = deque(range(len(jobs)))
     workers: list[W] = []
     results: dict[int, R] = {}
@@ -257,10 +261,11 @@ def _work(jobs: Connection, n_threads: int | None) -> None:
     while True:
         try:
             job: Job[Any] = jobs.recv()
-        except EOFError:
+        except (EOFError, OSError):
             ignore_signals()
             return
-        jobs.send(outcome(job, models))
+        with suppress(OSError):  # nobody is there to take it: `recv` finds out
+            jobs.send(outcome(job, models))
 
 
 def outcome(job: Job[R], models: Models) -> tuple[R | None, str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,9 @@ settings.register_profile("ci", derandomize=True, max_examples=100, deadline=Non
 settings.register_profile("nightly", max_examples=10_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+TINY_FOLDER = Path(__file__).parent / "tiny"
+"""Networks of the sizes TINY: weights and ONNX graphs, made by make_tiny.py."""
+PARTS = ("analysis", "synthesis")
 SMALLEST_SCALE = 0.3
 """Steps; every further scale is wider by `SCALE_RATIO`."""
 SCALE_RATIO = 1.6
@@ -134,31 +138,20 @@ def static_prior() -> Prior:
 def write_tiny_model() -> Callable[..., Path]:
     """Factory of weight files: `write_tiny_model(path, prior, name="other", base_step=...)`.
 
-    The networks have the sizes TINY and seeded random weights.
+    The networks are those of tests/tiny; their graphs are put next to the file.
     """
-    import torch
+    from safetensors.numpy import load_file
 
-    from hzc.model.file import save_model
-    from hzc.model.transforms import Analysis, Synthesis
+    from hzc.model.file import open_model, save_model
 
-    config = TINY
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(7)
-        synthesis = Synthesis(config)
-        torch.nn.init.normal_(synthesis.noise_head.weight, std=0.1)
-        networks = {"analysis": Analysis(config), "synthesis": synthesis}
-    weights = {
-        f"{part}.{name}": value.half().numpy()
-        for part, network in networks.items()
-        for name, value in network.state_dict().items()
-    }
+    weights = load_file(TINY_FOLDER / "weights.safetensors")
 
     def write(path: Path, prior: Prior, **changes: Any) -> Path:
         n_scales = len(prior.tables)
         metadata = {"model_id": TINY_ID, "name": "tiny", "default_step_index": 0}
         arrays = {
             **weights,
-            "base_step": np.linspace(0.08, 0.2, config.n_latent, dtype=np.float32),
+            "base_step": np.linspace(0.08, 0.2, TINY.n_latent, dtype=np.float32),
             "mixture_scales": np.float32(SMALLEST_SCALE * SCALE_RATIO ** np.arange(n_scales))[
                 :, None
             ],
@@ -166,7 +159,9 @@ def write_tiny_model() -> Callable[..., Path]:
         }
         for key, value in changes.items():
             (metadata if key in metadata else arrays)[key] = value
-        save_model(path, metadata, config, prior, arrays)
+        save_model(path, metadata, TINY, prior, arrays)
+        for part in PARTS:
+            shutil.copyfile(TINY_FOLDER / f"{part}.onnx", open_model(path).graph_path(part))
         return path
 
     return write

@@ -7,6 +7,7 @@ what it compares is how much work a codec is.
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -87,26 +88,51 @@ def processor_s(work: Callable[[Given], object], given: Given) -> float:
 
 # --- whole processes -------------------------------------------------------------------------
 
+SHORT_MINUTES = 0.1
+MOST_SHORT_S = 0.45
+"""Wall seconds that a clip of 6 s may take, start-up included."""
+IMPORTS = "import numpy, soundfile, onnxruntime"
+"""What a process of hzc loads at least."""
+PEERS = {
+    "encode": (0.30, ("opusenc", "--quiet", "--bitrate", "6", "IN", "OUT")),
+    "decode": (0.80, ("opusdec", "--quiet", "IN", "OUT")),
+}
+"""Commands that hzc is timed against, and the share of their time that it may take."""
+MOST_MIB = 300
 
-def process(*args: str) -> tuple[float, float]:
-    """Return wall seconds and peak resident MiB of one hzc process.
+
+PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+"""Runs a process and prints its peak memory. What starts it must be small: the peak of a process
+counts what its parent held."""
+
+
+def wall_s(*words: str) -> float:
+    """Return the wall seconds of one process.
 
     Raises:
-        RuntimeError: it fails.
+        CalledProcessError: it fails.
     """
     started = time.perf_counter()
     quiet = subprocess.DEVNULL
-    with subprocess.Popen([*HZC, *args], stdout=quiet, stderr=quiet) as running:
-        _, status, usage = os.wait4(running.pid, 0)
-        running.returncode = os.waitstatus_to_exitcode(status)
-    if running.returncode:
-        raise RuntimeError(f"hzc {' '.join(args)} failed")
-    return time.perf_counter() - started, usage.ru_maxrss / 1024.0
+    subprocess.run(words, stdout=quiet, stderr=quiet, check=True)
+    return time.perf_counter() - started
 
 
-def median_s(*args: str) -> float:
-    """Return the median wall seconds of a few processes."""
-    return statistics.median(process(*args)[0] for _ in range(N_TIMES))
+def peak_mib(*words: str) -> float:
+    """Return the peak resident MiB of one process; raises as `wall_s`."""
+    command = (sys.executable, "-c", PEAK, *words)
+    found = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+    return int(found) / 1024.0
+
+
+def medians_s(*commands: Sequence[str]) -> list[float]:
+    """Return the median wall seconds of processes, run in turn: each meets the same machine."""
+    rounds = [[wall_s(*words) for words in commands] for _ in range(N_TIMES)]
+    return [statistics.median(times) for times in zip(*rounds, strict=True)]
 
 
 def write_repeated(x: FloatArray, minutes: float, path: Path) -> None:
@@ -118,23 +144,72 @@ def write_repeated(x: FloatArray, minutes: float, path: Path) -> None:
             left -= len(pcm)
 
 
+@dataclass(frozen=True)
+class Paths:
+    """Files of a run: a recording, coded, decoded."""
+
+    wav: str
+    coded: str
+    back: str
+
+    def hzc(self, command: str) -> tuple[str, ...]:
+        """Return a command line that encodes or decodes."""
+        ends = (self.wav, self.coded) if command == "encode" else (self.coded, self.back)
+        return (*HZC, command, "-f", "-q", *ends)
+
+    def peer(self, command: str) -> tuple[str, ...]:
+        """Return the peer's command line."""
+        opus = f"{self.coded}.opus"
+        given = {"encode": (self.wav, opus), "decode": (opus, self.back)}[command]
+        ends = dict(zip(("IN", "OUT"), given, strict=True))
+        return tuple(ends.get(word, word) for word in PEERS[command][1])
+
+
 def processes(x: FloatArray, minutes: float, long_minutes: float) -> Iterator[str]:
-    """Yield lines about speed, start-up, memory, and the cost of seeking."""
+    """Yield lines about start-up, speed next to Opus, memory, and the cost of seeking."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        wav, coded, back = (str(folder / f"a.{s}") for s in ("wav", "hzc", "out.wav"))
-        encode, decode = ("encode", "-f", "-q", wav, coded), ("decode", "-f", "-q", coded, back)
-        write_repeated(x, minutes, Path(wav))
-        for words in (encode, decode):
-            seconds = median_s(*words)
-            factor = 60.0 * minutes / seconds
-            yield f"{words[0]} {minutes:g} min: {seconds:.1f} s, {factor:.0f} × real time"
-        yield f"hzc --help: {median_s('--help'):.3f} s"
-        yield f"hzc bitrate: {median_s('bitrate', coded):.3f} s"
-        for length in (1.0, long_minutes):
-            write_repeated(x, length, Path(wav))
-            mib = [f"{words[0]} {process(*words)[1]:.0f} MiB" for words in (encode, decode)]
-            yield f"peak memory, {length:g} min: {', '.join(mib)}"
-        for start_s in ("0", str(60.0 * long_minutes - 12.0)):
-            seconds = median_s(*decode, "--start", start_s, "--duration", "10")
-            yield f"decode 10 s at {start_s} s: {seconds:.2f} s"
+        paths = Paths(*(str(Path(name) / f"a.{s}") for s in ("wav", "hzc", "out.wav")))
+        yield from _short(x, paths)
+        yield from _next_to_peers(x, minutes, paths)
+        yield from _long(x, long_minutes, paths)
+
+
+def _short(x: FloatArray, paths: Paths) -> Iterator[str]:
+    write_repeated(x, SHORT_MINUTES, Path(paths.wav))
+    wall_s(*paths.hzc("encode"))
+    commands = {
+        f"encode {60 * SHORT_MINUTES:g} s": paths.hzc("encode"),
+        f"decode {60 * SHORT_MINUTES:g} s": paths.hzc("decode"),
+        f'python -c "{IMPORTS}"': (sys.executable, "-c", IMPORTS),
+        "hzc --help": (*HZC, "--help"),
+        "hzc bitrate": (*HZC, "bitrate", paths.coded),
+    }
+    for title, seconds in zip(commands, medians_s(*commands.values()), strict=True):
+        bar = f" (at most {MOST_SHORT_S:g})" if title.endswith(" s") else ""
+        yield f"{title}: {seconds:.3f} s{bar}"
+
+
+def _next_to_peers(x: FloatArray, minutes: float, paths: Paths) -> Iterator[str]:
+    write_repeated(x, minutes, Path(paths.wav))
+    for command, (most, (peer, *_)) in PEERS.items():
+        has_peer = shutil.which(peer) is not None
+        commands = [paths.hzc(command), *([paths.peer(command)] if has_peer else [])]
+        seconds, *theirs = medians_s(*commands)
+        factor = 60.0 * minutes / seconds
+        yield f"{command} {minutes:g} min: {seconds:.2f} s, {factor:.0f} × real time"
+        for peer_s in theirs:
+            share = seconds / peer_s
+            yield f"{peer} {minutes:g} min: {peer_s:.2f} s; hzc {share:.2f} × (at most {most:g})"
+        if not theirs:
+            yield f"left out: {peer} not found"
+
+
+def _long(x: FloatArray, long_minutes: float, paths: Paths) -> Iterator[str]:
+    for minutes in (1.0, long_minutes):
+        write_repeated(x, minutes, Path(paths.wav))
+        mib = [f"{word} {peak_mib(*paths.hzc(word)):.0f} MiB" for word in PEERS]
+        yield f"peak memory, {minutes:g} min: {', '.join(mib)} (at most {MOST_MIB})"
+    for start_s in ("0", str(60.0 * long_minutes - 12.0)):
+        span = ("--start", start_s, "--duration", "10")
+        (seconds,) = medians_s((*paths.hzc("decode"), *span))
+        yield f"decode 10 s at {start_s} s: {seconds:.2f} s"

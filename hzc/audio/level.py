@@ -91,7 +91,7 @@ def loud_level_db(frame_powers: npt.NDArray[np.float64]) -> float:
     It is the 95th percentile where there is speech enough. Where it is rare, a minute of noise
     around a sentence, the loudest frames count: they are about 12 dB above it. A click is rarer.
     """
-    common, rare = (10.0 * np.log10(np.percentile(frame_powers, q) + 1e-20) for q in (95, 99.9))
+    common, rare = 10.0 * np.log10(np.percentile(frame_powers, (95, 99.9)) + 1e-20)
     return float(max(common, rare - RARE_ABOVE_COMMON_DB))
 
 

@@ -67,9 +67,13 @@ class PayloadEncoder:
         n_bits = 32 * (n_words + 2)
         closed = int.from_bytes(words.astype(">u4").tobytes(), "big") << n_bits - 32 * len(words)
         low = closed - (closed - lower) % 2**64  # the interval is [low, low + span)
-        n_bytes = 0
-        while (code := -(-low >> n_bits - 8 * n_bytes)) << n_bits - 8 * n_bytes >= low + span:
-            n_bytes += 1
+        n_bytes, code = n_bits // 8, low
+        while n_bytes:
+            unit_bits = n_bits - 8 * (n_bytes - 1)  # of the last byte, were there one byte less
+            shorter = -(-low >> unit_bits)
+            if shorter << unit_bits >= low + span:
+                break
+            n_bytes, code = n_bytes - 1, shorter
         return bytes(code.to_bytes(n_bytes, "big").rstrip(b"\0"))
 
 

@@ -242,11 +242,13 @@ class Prior:
                 columns = slice(group * self.group_size, (group + 1) * self.group_size)
                 decoded = symbols[:live, k + t, columns]
                 whole, index = self.predict(group, context[:live])
-                for row in range(live):
-                    entries = coders[row].take(self._counts[index[row]])
-                    decoded[row] = entries - self.max_residual + whole[row]
-                    for column in np.flatnonzero(entries == escape):
-                        decoded[row, column] = coders[row].take_value()
+                counts = self._counts[index]
+                taken = [coder.take(rows) for coder, rows in zip(coders, counts, strict=False)]
+                entries = np.concatenate(taken).reshape(live, -1)
+                decoded[:] = entries - self.max_residual + whole
+                # A coder's escaped values follow its entries, in the order of the dimensions.
+                for row, column in np.argwhere(entries == escape):
+                    decoded[row, column] = coders[row].take_value()
                 clipped = np.clip(decoded, -CONTEXT_CLIP, CONTEXT_CLIP)
                 context[:live, 1 + k * d :][:, columns] = clipped
         result: list[IntArray] = [np.empty(0, dtype=np.int32)] * len(order)
@@ -333,5 +335,7 @@ class Prior:
 
 
 def _shift_clamp(accumulator: ExactArray, shift: int) -> ExactArray:
-    """Arithmetic right shift, then clamp to 0 … 4095, in whole numbers held as float64."""
-    return np.clip(np.floor(accumulator * 2.0**-shift), 0, ACTIVATION_MAX)
+    """Shift right arithmetically, clamp to 0 … 4095, in place: whole numbers held as float64."""
+    accumulator *= 2.0**-shift
+    np.floor(accumulator, out=accumulator)
+    return np.clip(accumulator, 0, ACTIVATION_MAX, out=accumulator)

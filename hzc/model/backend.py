@@ -49,19 +49,28 @@ def open_backend(model: Model, device: str = "cpu", backend: str | None = None) 
 
     Raises:
         ArgumentError: there is no such device, or ONNX Runtime is to run on another than the "cpu".
-        ModelError: neither ONNX Runtime nor torch is installed, or not the one asked for.
+        ModelError: neither ONNX Runtime nor torch is installed, or not the one asked for; or the
+            model has no graphs for ONNX Runtime.
     """
-    if backend == "onnx" and device != "cpu":
+    on_cpu, graph = device == "cpu", model.graph_path("synthesis")
+    if backend == "onnx" and not on_cpu:
         raise ArgumentError("the back end onnx runs on the processor only", hint="use torch")
-    has_onnx = find_spec("onnxruntime") is not None
-    has_graphs = model.graph_path("synthesis").exists()
-    if backend == "onnx" or (backend is None and device == "cpu" and has_onnx and has_graphs):
+    has_onnx, has_torch = (find_spec(name) is not None for name in ("onnxruntime", "torch"))
+    if backend == "onnx" or (backend is None and on_cpu and has_onnx and graph.exists()):
         if not has_onnx:
             raise ModelError("onnxruntime is not installed", hint="pip install onnxruntime")
+        if not graph.exists():
+            raise ModelError(
+                "the model has no ONNX graphs",
+                path=graph,
+                hint="make them with hzc train graphs, or use the back end torch",
+            )
         from hzc.model.onnx_backend import OnnxBackend
 
         return OnnxBackend(model)
-    if find_spec("torch") is None:
+    if not has_torch and (backend == "torch" or not on_cpu):
+        raise ModelError("torch is not installed", hint="pip install torch")
+    if not has_torch:
         raise ModelError(
             "neither onnxruntime nor torch can run this model here",
             hint="pip install onnxruntime, or torch for models without ONNX graphs",

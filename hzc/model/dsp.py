@@ -9,6 +9,7 @@ The same computation in torch, for training, is in `hzc.model.transforms`.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -32,6 +33,8 @@ MAX_LOG_MAGNITUDE = 7.0
 """Limit of the log-magnitude: a full-scale sine has log(n_fft / 4) = 5.5."""
 MAX_LOG_NOISE = 0.0
 """Limit of the log gain of white noise, whose RMS is that of full scale."""
+FRAMES_AT_ONCE = 128
+"""Frames of the Fourier transforms that are computed at once."""
 GOLDEN = 0x9E3779B9
 """2^32 over the golden ratio: its multiples differ in all bits."""
 
@@ -55,8 +58,8 @@ def features(x: FloatArray, config: ModelConfig) -> FloatArray:
         config: Sizes of the model.
     """
     magnitude = np.abs(spectrum(x, config))
-    floor = LOG_MAGNITUDE_FLOOR + SPECTRUM_RANGE * magnitude.max(axis=2, keepdims=True)
-    logs: FloatArray = np.log(magnitude + floor)
+    magnitude += LOG_MAGNITUDE_FLOOR + SPECTRUM_RANGE * magnitude.max(axis=2, keepdims=True)
+    logs: FloatArray = np.log(magnitude, out=magnitude)
     return logs
 
 
@@ -68,13 +71,18 @@ def waveform(y_hat: FloatArray, spectra: Spectra, config: ModelConfig) -> FloatA
         spectra: What the synthesis network made of it.
         config: Sizes of the model.
     """
-    magnitude = np.exp(np.minimum(spectra.log_magnitude, np.float32(MAX_LOG_MAGNITUDE)))
-    whole = np.empty(magnitude.shape, dtype=np.complex64)
-    whole.real = magnitude * np.cos(spectra.phase)
-    whole.imag = magnitude * np.sin(spectra.phase)
-    gain = np.exp(np.minimum(spectra.log_noise, np.float32(MAX_LOG_NOISE)))
-    whole += gain * spectrum(white_noise(y_hat, config.hop_length), config)
+    whole = spectrum(white_noise(y_hat, config.hop_length), config)
+    whole *= _exp(spectra.log_noise, MAX_LOG_NOISE)
+    magnitude = _exp(spectra.log_magnitude, MAX_LOG_MAGNITUDE)
+    whole.real += magnitude * np.cos(spectra.phase)
+    whole.imag += magnitude * np.sin(spectra.phase)
     return inverse(whole, config)
+
+
+def _exp(logs: FloatArray, most: float) -> FloatArray:
+    """Return e to the power of logarithms, limited first."""
+    limited = np.minimum(logs, np.float32(most))
+    return np.exp(limited, out=limited)
 
 
 def white_noise(y_hat: FloatArray, n_samples: int) -> FloatArray:
@@ -124,31 +132,40 @@ def spectrum(x: FloatArray, config: ModelConfig) -> ComplexArray:
     n_fft, hop, margin = config.n_fft, config.stft_hop, _margin(config)
     padded = np.pad(x, ((0, 0), (margin, n_fft - hop - margin)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft, axis=1)[:, ::hop]
-    transformed: ComplexArray = np.fft.rfft(frames * _hann(n_fft)).astype(np.complex64, copy=False)
+    transformed = np.empty((*frames.shape[:2], config.n_bins), dtype=np.complex64)
+    for now in _pieces(frames.shape[1]):
+        transformed[:, now] = np.fft.rfft(frames[:, now] * _hann(n_fft))
     return transformed
 
 
 def inverse(whole: ComplexArray, config: ModelConfig) -> FloatArray:
     """Return float32 [channel, time * hop] for complex64 [channel, time, bin], by overlap-add."""
     n_fft, hop, margin = config.n_fft, config.stft_hop, _margin(config)
-    window = _hann(n_fft)
-    frames = np.fft.irfft(whole, n_fft).astype(np.float32, copy=False) * window
-    n_frames = whole.shape[1]
-    total = _overlap_added(frames, hop)
-    weight = _overlap_added(np.broadcast_to(np.square(window), (1, n_frames, n_fft)), hop)
-    samples = (total / np.maximum(weight, 1e-12)).astype(np.float32, copy=False)
-    return samples[:, margin : margin + n_frames * hop]
+    window, (n_channels, n_frames, _), n_hops = _hann(n_fft), whole.shape, n_fft // hop
+    total = np.zeros((n_channels, n_frames + n_hops - 1, hop), dtype=np.float32)
+    weight = np.zeros((1, *total.shape[1:]), dtype=np.float32)
+    for now in _pieces(n_frames):
+        frames = np.fft.irfft(whole[:, now], n_fft).astype(np.float32, copy=False)
+        frames *= window
+        parts = frames.reshape(n_channels, -1, n_hops, hop)
+        _overlap_add(parts, total[:, now.start : now.stop + n_hops - 1])
+    _overlap_add(np.square(window).reshape(1, 1, n_hops, hop), weight)
+    total /= np.maximum(weight, 1e-12)
+    return total.reshape(n_channels, -1)[:, margin : margin + n_frames * hop]
 
 
-def _overlap_added(frames: FloatArray, hop: int) -> FloatArray:
-    """Return float32 [channel, (time + n_fft / hop − 1) * hop] of frames [channel, time, n_fft]."""
-    n_channels, n_frames, n_fft = frames.shape
-    n_hops = n_fft // hop
-    parts = frames.reshape(n_channels, n_frames, n_hops, hop)
-    out = np.zeros((n_channels, n_frames + n_hops - 1, hop), dtype=np.float32)
+def _overlap_add(parts: FloatArray, out: FloatArray) -> None:
+    """Add the hops of frames, [channel, time, n_fft / hop, hop], to out, [channel, time, hop]."""
+    n_hops = parts.shape[2]
+    n_frames = out.shape[1] - n_hops + 1
     for k in range(n_hops):
         out[:, k : k + n_frames] += parts[:, :, k]
-    return out.reshape(n_channels, -1)
+
+
+def _pieces(n_frames: int) -> Iterator[slice]:
+    """Yield the frames in pieces that a processor's cache holds."""
+    for start in range(0, n_frames, FRAMES_AT_ONCE):
+        yield slice(start, min(n_frames, start + FRAMES_AT_ONCE))
 
 
 def _margin(config: ModelConfig) -> int:

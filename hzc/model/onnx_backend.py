@@ -17,6 +17,8 @@ from hzc.errors import WeightsError
 from hzc.model.dsp import Spectra
 from hzc.model.file import Model
 
+PROVIDERS = ["CPUExecutionProvider"]
+
 
 class OnnxBackend:
     """Runs the networks on the processor; each is loaded when it is first needed."""
@@ -58,18 +60,18 @@ class OnnxBackend:
         options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0") or 0)
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
-        arrays = {
-            name: array.astype(np.float32) for name, array in self._model.arrays(f"{part}.").items()
-        }
-        values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
+        arrays = self._model.arrays(f"{part}.")
+        values = [
+            onnxruntime.OrtValue.ortvalue_from_numpy(array.astype(np.float32))
+            for array in arrays.values()
+        ]
         options.add_external_initializers(list(arrays), values)
-        path = self._model.graph_path(part)
+        graph = self._model.graph_path(part)
         try:
-            graph = path.read_bytes()
-            return onnxruntime.InferenceSession(graph, options, ["CPUExecutionProvider"])
+            return onnxruntime.InferenceSession(graph.read_bytes(), options, PROVIDERS)
         except Exception as error:  # ONNX Runtime raises classes of its own
             raise WeightsError(
-                f"the weights do not fit the graph ({str(error).splitlines()[0]})",
-                path=path,
+                f"the weights do not fit the graph {graph.name} ({str(error).splitlines()[0]})",
+                path=self._model.path,
                 hint="reinstall hzc, or use the back end torch",
             ) from error

@@ -13,7 +13,7 @@ from hzc.model.file import Model
 from hzc.model.torch_backend import TorchBackend
 from hzc.model.transforms import Analysis, Synthesis
 
-OPSET = 18
+OPSET = 20
 WEIGHT_FILE = "weights"
 """Where the graph says that its weights are; they come from the weight file instead."""
 

@@ -140,5 +140,5 @@ def test_sources_prints_a_line_for_each_source_of_the_manifest(folder):
 def test_speed_prints_times_memory_and_seeking(folder, monkeypatch):
     monkeypatch.setattr(speed, "N_TIMES", 1)
     out = bench("speed --minutes 0.1 --long-minutes 0.3 speech")
-    assert len(out.splitlines()) == 8
-    assert "× real time" in out
+    for line in ("encode 6 s: ", "decode 0.1 min: ", "opusdec", "peak memory, 0.3 min: "):
+        assert line in out

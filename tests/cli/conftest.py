@@ -16,10 +16,17 @@ from harness import HZC, Cli, Long, Start, Wav
 from hzc.codec import Codec
 
 
+@pytest.fixture(params=["onnx", pytest.param("torch", marks=pytest.mark.slow)])
+def backend(request: pytest.FixtureRequest) -> str:
+    """What runs the networks: the whole suite goes over both."""
+    return str(request.param)
+
+
 @pytest.fixture
-def cli(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+def cli(tmp_path: Path, tiny_model: Path, backend: str, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """`cli("encode", ..., code=0)`; see `Cli`."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HZC_BACKEND", backend)
     for name in ("HZC_MODEL", "HZC_DEVICE", "HZC_THREADS", "HZC_DEBUG", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     return Cli(tmp_path, tiny_model)
@@ -76,10 +83,12 @@ def hzc(tmp_path: Path, coded: bytes) -> Path:
 
 
 @pytest.fixture
-def environment(tiny_model: Path) -> dict[str, str]:
+def environment(tiny_model: Path, backend: str) -> dict[str, str]:
     """Environment of a real hzc process."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HZC_")}
-    return {**kept, "HZC_MODEL": str(tiny_model), "OMP_NUM_THREADS": "1"}
+    return {
+        **kept, "HZC_MODEL": str(tiny_model), "HZC_BACKEND": backend, "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,6 +89,12 @@ class Cli:
         assert "internal error" not in result.stderr, shown
         assert not list(self.folder.rglob("*.partial")), shown
         return result
+
+    def put_graphs(self, weights: Path) -> None:
+        """Put the graphs of the model next to a copy of its weight file."""
+        for graph in self.model.parent.glob("*.onnx"):
+            name = graph.name.replace(self.model.stem, weights.stem)
+            shutil.copyfile(graph, weights.with_name(name))
 
     def refuse(self, code: int, says: str, *args: object, **kwargs: Any) -> Result:
         """Run what is refused with one clear line, and leaves every file as it was."""

@@ -165,8 +165,8 @@ def test_encode_when_an_option_is_wrong_then_usage(
 def test_encode_when_there_is_no_cuda_then_usage(
     cli: Cli, wav: Wav, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
-
+    torch = pytest.importorskip("torch")
+    monkeypatch.delenv("HZC_BACKEND")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     wav("a.wav")
     cli.misuse("no CUDA device", "encode", "a.wav", "--device", "cuda")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,30 @@ def test_model_when_the_weights_are_not_finite_then_exit_5(
         cli.refuse(5, "not finite", "decode", hzc, "-f", "old.wav", "-m", broken, model=False)
 
 
+@pytest.mark.parametrize("missing", ["torch", "onnxruntime"])
+def test_one_back_end_is_enough(
+    cli: Cli, wav: Wav, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    if missing == "onnxruntime":
+        pytest.importorskip("torch")
+    monkeypatch.delenv("HZC_BACKEND")
+    monkeypatch.setitem(sys.modules, missing, None)
+    cli("encode", wav("a.wav"), "a.hzc")
+    assert cli("decode", "a.hzc", "b.wav").stderr.count("\n") <= 1
+
+
+def test_without_a_back_end_then_exit_5_and_what_to_install(
+    cli: Cli, wav: Wav, hzc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HZC_BACKEND")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    cli.refuse(5, "torch is not installed", "decode", hzc, "--backend", "torch")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    result = cli.refuse(5, "neither onnxruntime nor torch", "encode", wav("a.wav"))
+    assert "pip install onnxruntime" in result.stderr
+    cli.refuse(5, "onnxruntime is not installed", "decode", hzc, "--backend", "onnx")
+
+
 DAMAGED: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda data: b"",
     "cut-in-the-arrays": lambda data: data[: len(data) // 2],
@@ -98,6 +123,7 @@ def test_model_when_the_weight_file_is_damaged_then_exit_5(cli: Cli, wav: Wav, n
     damaged = DAMAGED[name](cli.model.read_bytes())
     assert damaged != cli.model.read_bytes()
     (cli.folder / "bad.safetensors").write_bytes(damaged)
+    cli.put_graphs(cli.folder / "bad.safetensors")
     cli.refuse(5, "bad.safetensors: ", "encode", wav("a.wav"), "-m", "bad.safetensors", model=False)
 
 
@@ -114,6 +140,7 @@ def own_registry(
         folder.mkdir(exist_ok=True)
         weights = folder / "tiny.safetensors"
         weights.write_bytes(cli.model.read_bytes())
+        cli.put_graphs(weights)
         entry = {
             "model_id": 240, "name": "tiny", "file": "tiny.safetensors",
             "sha256": sha256(weights.read_bytes()).hexdigest(), "fingerprint": 0, "n_latent": 32,

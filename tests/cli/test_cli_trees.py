@@ -157,7 +157,7 @@ def test_workers_when_stopped_then_they_end_and_no_file_is_half_written(
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
 @pytest.mark.parametrize("n_threads", [1, 3])
 def test_threads_when_limited_then_every_library_keeps_to_it(
-    tmp_path: Path, environment: dict[str, str], n_threads: int
+    tmp_path: Path, environment: dict[str, str], backend: str, n_threads: int
 ) -> None:
     (tmp_path / "a.raw").write_bytes(bytes(16_000 * 30))
     code = (
@@ -173,7 +173,8 @@ def test_threads_when_limited_then_every_library_keeps_to_it(
     )  # fmt: skip
     found = re.search(r"^Threads:\s+(\d+)", done.stdout, re.MULTILINE)
     assert found
-    assert int(found[1]) <= n_threads
+    n_idle = backend == "onnx"  # ONNX Runtime has a thread that waits
+    assert int(found[1]) <= n_threads + n_idle
 
 
 @posix

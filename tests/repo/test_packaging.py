@@ -10,6 +10,7 @@ from importlib import metadata, resources
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import hzc
 from hzc import cli
@@ -50,3 +51,14 @@ def test_wheel_takes_every_file_along(root, name):
             assert (path.parent / "__init__.py").exists(), inside
         elif path.is_file() and "__pycache__" not in inside:
             assert any(fnmatch(inside, pattern) for pattern in patterns), inside
+
+
+def test_runtime_requirements_are_those_of_the_package_without_torch():
+    text = (ROOT / "requirements" / "runtime.txt").read_text(encoding="utf-8")
+    pinned = re.findall(r"^([a-z][\w-]*)==(\S+)", text, re.M)
+    for wanted in map(Requirement, metadata.requires("hzc") or ()):
+        if wanted.marker is None and wanted.name != "torch":
+            versions = [version for name, version in pinned if name == wanted.name]
+            assert versions, wanted
+            assert all(wanted.specifier.contains(version) for version in versions), wanted
+    assert "torch" not in dict(pinned)

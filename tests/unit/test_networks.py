@@ -216,13 +216,17 @@ def test_onnx_gives_what_torch_gives(with_graphs, n_channels, n_frames):
     assert np.abs(onnx.waveform(y_hat, 0) - torch_.waveform(y_hat, 0)).max() < 1e-4
 
 
-def test_onnx_is_the_default_where_there_are_graphs(with_graphs, tiny_model, monkeypatch):
+def test_onnx_is_the_default_where_there_are_graphs(
+    with_graphs, tmp_path, static_prior, write_tiny_model, monkeypatch
+):
     from hzc.model import backend
     from hzc.model.onnx_backend import OnnxBackend
     from hzc.model.torch_backend import TorchBackend
 
     assert isinstance(backend.open_backend(with_graphs), OnnxBackend)
-    assert isinstance(backend.open_backend(open_model(tiny_model)), TorchBackend)
+    bare = open_model(write_tiny_model(tmp_path / "bare.safetensors", static_prior))
+    bare.graph_path("synthesis").unlink()
+    assert isinstance(backend.open_backend(bare), TorchBackend)
     with pytest.raises(ArgumentError, match="processor only"):
         backend.open_backend(with_graphs, "cuda", "onnx")
     monkeypatch.setattr(backend, "find_spec", lambda name: None)
