@@ -1,4 +1,4 @@
-"""What a file really costs: rates from file bytes, header included; no model needed."""
+"""Rates from file bytes, header included; no model needed."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def total(rates: list[Rate]) -> Rate:
 def ladder(
     parsed: Container, n_bytes: int, ideal_bits: float, kl_bits: float | None = None
 ) -> dict[str, float]:
-    """Return bits per second on every rung from the raw latent to the file.
+    """Return bits per second of every stage from the raw latent to the file.
 
     Args:
         parsed: The file's header and chunks.
@@ -105,7 +105,7 @@ def ladder(
         kl_bits: KL divergence of the posterior from the prior, where the audio is at hand.
 
     Returns:
-        Rung name to bit/s, from the top: nominal, kl, ideal, payload, file.
+        Name of the stage to bit/s, from the latent on: nominal, kl, ideal, payload, file.
     """
     header = parsed.header
     nominal = header.n_frames * header.n_channels * header.n_latent * FLOAT_BITS

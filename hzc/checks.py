@@ -13,8 +13,6 @@ from hzc.jobs import Models, Progress, ignore
 from hzc.model import registry
 from hzc.options import EncodeOptions
 
-RECORDS_AT_ONCE = 64
-
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
@@ -77,12 +75,12 @@ def _check_model(parsed: Container) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Rated:
-    """What one file costs."""
+    """Bitrate of one file."""
 
     source: str
     rate: Rate | None = None
     ladder: dict[str, float] | None = None
-    """Bits per second by rung, see `hzc.bitrate.ladder`."""
+    """Bits per second by stage, see `hzc.bitrate.ladder`."""
     error: HzcError | None = None
 
 
@@ -134,14 +132,14 @@ class RateJob:
 
 def _ideal_bits(parsed: Container, model: str | None) -> float:
     """Return the code length of a file's symbols under its model's tables; no torch needed."""
+    from hzc.coding.chunks import decoded
     from hzc.model.file import open_for_id
 
-    opened = open_for_id(parsed.header.model_id, model)
-    opened.check(parsed.header)
-    step_index, bits = parsed.header.step_index, 0.0
-    records = [(chunk.n_frames, payload) for chunk in parsed.chunks for payload in chunk.payloads]
-    for start in range(0, len(records), RECORDS_AT_ONCE):
-        lengths, payloads = zip(*records[start : start + RECORDS_AT_ONCE], strict=True)
-        for symbols in opened.prior.decode(list(payloads), list(lengths), step_index):
-            bits += opened.prior.ideal_bits(symbols, step_index)
-    return bits
+    header = parsed.header
+    opened = open_for_id(header.model_id, model)
+    opened.check(header)
+    return sum(
+        opened.prior.ideal_bits(symbols, header.step_index)
+        for channels in decoded(opened.prior, header, parsed.chunks)
+        for symbols in channels
+    )

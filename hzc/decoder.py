@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import islice
 from math import ceil, inf
 from numbers import Real
 
@@ -21,6 +20,7 @@ from hzc.audio.level import linear_gain
 from hzc.audio.sources import Resampler
 from hzc.blocks import Blocks, FloatArray, empty
 from hzc.coding import quantize
+from hzc.coding.chunks import decoded
 from hzc.coding.entropy import IntArray
 from hzc.container import (
     CHUNK_FRAMES,
@@ -43,8 +43,6 @@ from hzc.model.windows import Windowed, WindowPlan
 CORE_FRAMES = 3 * CHUNK_FRAMES
 """Frames that one window of the network gives: 30 s."""
 LIVE_CORE_FRAMES = CHUNK_FRAMES
-PAYLOADS_AT_ONCE = 32
-"""Payloads of a file whose symbols are decoded side by side."""
 FADE_S = 0.01
 """Fade next to a gap, so that it does not click."""
 RESAMPLER_FRAMES = FRAME_RATE_HZ
@@ -66,7 +64,7 @@ class Span:
     """None for all that follows."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no stretch of time."""
+        """Refuse what is not a span of time."""
         start_s, length_s = self.start_s, 1.0 if self.duration_s is None else self.duration_s
         are_numbers = isinstance(start_s, Real) and isinstance(length_s, Real)
         if not (are_numbers and 0.0 <= start_s < inf and 0.0 < length_s < inf):
@@ -113,14 +111,11 @@ class Decoder:
         pieces = file.pieces if isinstance(file, Salvaged) else file.chunks
         n_samples_in(file.header, sample_rate_hz, span)
         output = _Output(self, file.header, sample_rate_hz, span, is_live=False)
-        n_at_once = max(1, PAYLOADS_AT_ONCE // file.header.n_channels)
-        needed = iter(output.needed(pieces))
-        while batch := list(islice(needed, n_at_once)):
-            chunks = [piece for piece in batch if isinstance(piece, Chunk)]
-            symbols = iter(self._symbols(file.header, chunks))
-            for piece in batch:
-                is_chunk = isinstance(piece, Chunk)
-                yield from output.push(piece, next(symbols) if is_chunk else None)
+        needed = list(output.needed(pieces))
+        chunks = [piece for piece in needed if isinstance(piece, Chunk)]
+        symbols = decoded(self.model.prior, file.header, chunks)
+        for piece in needed:
+            yield from output.push(piece, next(symbols) if isinstance(piece, Chunk) else None)
         yield from output.finish(file.header)
 
     def stream(self, reader: Reader, sample_rate_hz: int, span: Span = EVERYTHING) -> Blocks:
@@ -135,7 +130,7 @@ class Decoder:
         output = _Output(self, reader.header, sample_rate_hz, span, is_live=True)
         for chunk in output.needed(reader.chunks()):
             if isinstance(chunk, Chunk):
-                (symbols,) = self._symbols(reader.header, [chunk])
+                (symbols,) = decoded(self.model.prior, reader.header, [chunk])
                 yield from output.push(chunk, symbols)
         yield from output.finish(reader.header)
 
@@ -159,12 +154,10 @@ class Decoder:
         for kind in sorted(set(kinds)):
             alike = [i for i, other in enumerate(kinds) if other == kind]
             coded = [(i, chunk) for i in alike for chunk in files[i].chunks]
-            n_at_once = max(1, PAYLOADS_AT_ONCE // kind[1])
-            for start in range(0, len(coded), n_at_once):
-                indexes, chunks = zip(*coded[start : start + n_at_once], strict=True)
-                found = self._symbols(files[alike[0]].header, chunks)
-                for i, symbols in zip(indexes, found, strict=True):
-                    parts[i].append(symbols)
+            header, chunks = files[alike[0]].header, [chunk for _, chunk in coded]
+            symbols = decoded(self.model.prior, header, chunks)
+            for (i, _), found in zip(coded, symbols, strict=True):
+                parts[i].append(found)
         return [np.concatenate(part, axis=-1) for part in parts]
 
     def samples_of(self, file: Container, symbols: IntArray, sample_rate_hz: int) -> Blocks:
@@ -176,14 +169,6 @@ class Decoder:
             yield from output.push(chunk, symbols[..., start:end])
             start = end
         yield from output.finish(file.header)
-
-    def _symbols(self, header: AnyHeader, chunks: Iterable[Chunk]) -> list[IntArray]:
-        """Return the symbols of every chunk, int32 [channel, D, frames], decoded side by side."""
-        payloads = [payload for chunk in chunks for payload in chunk.payloads]
-        lengths = [chunk.n_frames for chunk in chunks for _ in chunk.payloads]
-        decoded = self.model.prior.decode(payloads, lengths, header.step_index)
-        n_channels = header.n_channels
-        return [np.stack(decoded[i : i + n_channels]) for i in range(0, len(decoded), n_channels)]
 
     def vetted(self, salvaged: Salvaged) -> Salvaged:
         """Return what was salvaged without chunks whose checksum fits by chance.
@@ -205,11 +190,11 @@ class Decoder:
         return replace(salvaged, pieces=pieces)
 
     def _is_coded(self, header: Header, chunk: Chunk) -> bool:
+        prior, step_index = self.model.prior, header.step_index
         try:
-            (symbols,) = self._symbols(header, [chunk])
+            (symbols,) = decoded(prior, header, [chunk])
         except CorruptError:
             return False
-        prior, step_index = self.model.prior, header.step_index
         return all(
             prior.encode(channel, step_index) == payload
             and prior.ideal_bits(channel, step_index) <= 8 * len(payload) + LUCKY_BITS
@@ -321,7 +306,7 @@ class _Output:
 
 
 class _Run:
-    """The network over chunks in a row, their gains undone."""
+    """Runs the network over successive chunks, and undoes their gains."""
 
     def __init__(self, transform: Transform, plan: WindowPlan, n_fade: int) -> None:
         """Start a row; n_fade samples are faded in after a gap."""

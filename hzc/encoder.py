@@ -51,7 +51,7 @@ Progress = Callable[[float], None]
 
 
 def ignore(seconds: float) -> None:
-    """Take no notice of progress."""
+    """Ignore progress."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ AUDIO_SUFFIXES = (
 )  # fmt: skip
 """What folders and archives are searched for."""
 LOOK_BYTES = 1 << 20
-"""How much is read of an input that does not start like a .hzc file."""
+"""Limit on what is read of an input without the magic number of a .hzc file."""
 
 
 # ------------------------------------------------------------------ inputs
@@ -304,7 +304,7 @@ def open_output(
 
         def write(data: bytes) -> None:
             stream.write(data)
-            stream.flush()  # whoever reads at the other end of a pipe waits for it
+            stream.flush()  # the reader of a pipe waits for it
 
         yield write
 
@@ -348,7 +348,7 @@ def stdout_failure(error: OSError) -> OutputWriteError:
 
 
 def silence(stream: TextIO) -> None:
-    """Lead standard output or stderr into nothing once it has failed.
+    """Redirect standard output or stderr to the null device after it has failed.
 
     Python would try to flush it again at exit, and print a traceback or change the exit code.
     """

@@ -32,12 +32,12 @@ Progress = Callable[[float, float | None], None]
 
 
 def ignore(done_s: float, total_s: float | None) -> None:
-    """Take no notice of progress."""
+    """Ignore progress."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What happened to one file."""
+    """Result of encoding or decoding one file."""
 
     source: str
     target: str
@@ -209,13 +209,7 @@ class EncodeJob(_FileJob):
                 progress(done_s, source.duration_s)
 
             with files.open_output(target, force=options.force, like=self.like) as write:
-                if self._is_stream:
-                    rate = encoder.encode_stream(
-                        source, write, step_index=options.step_index, target=options.target,
-                        effort=options.effort, channels=options.channels, verify=options.verify,
-                        progress=report,
-                    )  # fmt: skip
-                else:
+                if source.is_repeatable:
                     encoded = encoder.encode(
                         source, step_index=options.step_index, target=options.target,
                         effort=options.effort, channels=options.channels, verify=options.verify,
@@ -223,6 +217,12 @@ class EncodeJob(_FileJob):
                     )  # fmt: skip
                     write(encoded.data)
                     rate = encoded.rate
+                else:
+                    rate = encoder.encode_stream(
+                        source, write, step_index=options.step_index, target=options.target,
+                        effort=options.effort, channels=options.channels, verify=options.verify,
+                        progress=report,
+                    )  # fmt: skip
             warnings = tuple(source.warnings)
         return Outcome(
             source=self.source, target=target, duration_s=rate.duration_s, rate=rate,
@@ -230,16 +230,12 @@ class EncodeJob(_FileJob):
             n_mixed=source.n_channels if options.channels == "mix" else 1,
         )  # fmt: skip
 
-    @property
-    def _is_stream(self) -> bool:
-        return self.options.raw is not None or not files.is_regular(self.source)
-
     @contextmanager
     def _source(self) -> Iterator[Source]:
         from hzc.audio import sources
 
         raw, strict = self.options.raw, self.options.strict
-        if not self._is_stream:
+        if raw is None and files.is_regular(self.source):
             yield sources.open_source(self.source, strict=strict)
             return
         with files.open_input(self.source) as stream:

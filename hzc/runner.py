@@ -35,8 +35,10 @@ twice as long. The networks do the work, so that numpy's own linear algebra need
 ENDING_SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
-UNINTERRUPTIBLE = ("hzc.coding.entropy", "soundfile")
-"""Modules that call native code which fails where a signal handler raises an exception."""
+UNINTERRUPTIBLE = ("hzc.coding.entropy", "importlib._bootstrap", "soundfile")
+"""Modules whose native code fails if a signal handler raises an exception in it.
+
+An import is one of them: an interrupted native module raises ImportError."""
 RETRY_S = 0.005
 END_S = 5.0
 """How long a worker may take to end."""
@@ -134,13 +136,13 @@ def n_cores() -> int:
 
 
 def share_cores() -> None:
-    """Make this process a good neighbour; works until numpy or torch is imported."""
+    """Apply `SHARING` to this process; call it before numpy or torch is imported."""
     for name, value in SHARING.items():
         os.environ.setdefault(name, value)
 
 
 def limit_threads(n_threads: int) -> None:
-    """Limit the threads of every library; works until numpy or torch is imported."""
+    """Limit the threads of every library; call it before numpy or torch is imported."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(n_threads)
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -164,6 +166,8 @@ class Processes:
 
     def ready(self, busy: Sequence[_Process]) -> Sequence[_Process]:
         """See `Pool`."""
+        from multiprocessing import connection
+
         found = connection.wait([worker.connection for worker in busy])
         return [worker for worker in busy if worker.connection in found]
 
@@ -221,7 +225,6 @@ class _Process:
 def _run_in_workers(
     jobs: Sequence[Job[R]], n_workers: int, pool: Pool[W]
 ) -> Generator[R, None, None]:
-
     waiting = deque(range(len(jobs)))
     workers: list[W] = []
     results: dict[int, R] = {}
@@ -251,7 +254,7 @@ def _run_in_workers(
 
 
 def _work(jobs: Connection, n_threads: int | None) -> None:
-    """Be a worker: until the other end of the connection closes."""
+    """Do jobs until the other end of the connection closes."""
     end_on_signals()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
     share_cores()

@@ -330,10 +330,16 @@ def rate_command(folder: Path, model: str | None, kbps: str) -> None:
 @folder_argument
 @click.option("--minutes", default=10.0, show_default=True)
 @click.option("--long-minutes", default=120.0, show_default=True)
-def speed_command(folder: Path, minutes: float, long_minutes: float) -> None:
+@click.option("--jobs", type=click.IntRange(2), metavar="N",
+              help="Instead: a folder of clips with -j 1 and -j N, in turn.")  # fmt: skip
+@click.option("--clips", default=400, show_default=True, help="In that folder.")
+def speed_command(
+    folder: Path, minutes: float, long_minutes: float, jobs: int | None, clips: int
+) -> None:
     """Time whole hzc processes on the recordings in DIR, repeated, and measure their memory."""
-    x = speed.joined(recordings(folder))
-    for line in speed.processes(x, minutes, long_minutes):
+    originals = recordings(folder)
+    lines = speed.processes(speed.joined(originals), minutes, long_minutes)
+    for line in speed.batches(originals, clips, jobs) if jobs else lines:
         click.echo(line)
 
 

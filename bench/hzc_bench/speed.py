@@ -213,3 +213,28 @@ def _long(x: FloatArray, long_minutes: float, paths: Paths) -> Iterator[str]:
         span = ("--start", start_s, "--duration", "10")
         (seconds,) = medians_s((*paths.hzc("decode"), *span))
         yield f"decode 10 s at {start_s} s: {seconds:.2f} s"
+
+
+def batches(originals: Sequence[Recording], n_clips: int, n_jobs: int) -> Iterator[str]:
+    """Yield lines about folders of short clips: one at a time, and several at a time.
+
+    Args:
+        originals: The clips, taken in turn.
+        n_clips: How many files the folder has.
+        n_jobs: How many are done at a time.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folders = [Path(name, part) for part in ("recordings", "coded", "decoded")]
+        folders[0].mkdir()
+        for i in range(n_clips):
+            clip = originals[i % len(originals)]
+            (folders[0] / f"{i}.wav").write_bytes(samples.to_wav(clip.samples))
+        for verb, source, target in zip(("encode", "decode"), folders, folders[1:], strict=False):
+            words = (verb, "-r", "-f", "-q", str(source), "-d", str(target), "-j")
+            # In turn, so that what else the machine does hits both alike.
+            pairs = [[wall_s(*HZC, *words, str(n)) for n in (1, n_jobs)] for _ in range(N_TIMES)]
+            one, several = (statistics.median(seconds) for seconds in zip(*pairs, strict=True))
+            yield (
+                f"{verb} {n_clips} clips: -j 1 {one:.1f} s, -j {n_jobs} {several:.1f} s, "
+                f"{one / several:.2f} × the throughput"
+            )

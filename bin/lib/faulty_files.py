@@ -54,7 +54,7 @@ class Faulty:
 
 
 class Maker:
-    """Makes files of one model, right but for what it is told."""
+    """Makes files of one model, valid except for what it is given."""
 
     def __init__(self, file: Model) -> None:
         self.prior: Prior = file.prior

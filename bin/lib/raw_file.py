@@ -1,7 +1,7 @@
 """Bytes of .hzc files from the values of their fields.
 
-Nothing is checked, so that files can be faulty; checksums are right unless told otherwise. Written
-from formats/hzc-1.md and not from hzc.container, so that each of them tests the other.
+Nothing is checked, so that files can be faulty; checksums are right unless `crc_error` is given.
+Written from formats/hzc-1.md and not from hzc.container, so that each of them tests the other.
 """
 
 from __future__ import annotations

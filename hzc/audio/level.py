@@ -186,7 +186,7 @@ class HighPass:
         self._held = held[:, n_samples:]
         if n_samples == 0:
             return np.zeros((len(held), 0), dtype=np.float32)
-        level = held[:, :1]  # DC is nothing to this filter; without it a constant is exactly zero
+        level = held[:, :1]  # without DC, a constant becomes exactly zero
         n_fft = 1 << (held.shape[1] - 1).bit_length()
         spectrum = np.fft.rfft(held - level, n_fft) * np.fft.rfft(self._low_pass, n_fft)
         low = np.fft.irfft(spectrum, n_fft)[:, 2 * half : 2 * half + n_samples]

@@ -18,7 +18,7 @@ MAGIC = b"OggS"
 BEGINS, ENDS = 2, 4
 NO_GRANULE = 2**64 - 1
 MOST_BAD = 1000
-"""Pages that are no pages: each costs the time of 64 KiB."""
+"""Limit on invalid pages: each takes as long to check as 64 KiB."""
 REVERSED_BITS = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 

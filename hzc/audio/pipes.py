@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
@@ -17,14 +18,14 @@ from hzc.errors import AudioReadError, UnreadableError
 PIECE_BYTES = 1 << 20
 """At most this much of an input is in memory at a time."""
 HEAD_BYTES = 1 << 20
-"""How much of a pipe is kept in memory before its audio; longer headers go by way of the disk."""
+"""Largest header of a piped WAV; with a longer one the pipe is copied to disk."""
 
 Contents = str | PathLike[str] | bytes
 """A file by its path, or the contents of one."""
 Opened = tuple[int, int, float | None, Callable[[], Blocks]]
 """Sample rate in Hz, channels, duration in seconds or None, and the blocks from the start."""
 Lost = Callable[[str], None]
-"""Takes a message that says which audio is missing."""
+"""Takes a message about missing audio."""
 
 
 def opened(file: Contents) -> BinaryIO:
@@ -49,7 +50,7 @@ def openable(file: Contents) -> io.BytesIO | str | bytes:
 
 
 class Reader:
-    """Reads a file or a pipe in order, no further than asked for, so that a live pipe flows."""
+    """Reads a file or a pipe in order, and never more than asked for: a live pipe must not wait."""
 
     def __init__(self, stream: BinaryIO, *, is_pipe: bool) -> None:
         """Read from the start of `stream`; its `read` may return less than it is asked for."""
@@ -117,7 +118,7 @@ class Reader:
 
 
 class Spool:
-    """A copy of a pipe on disk, removed with the last user of it, or when Python ends."""
+    """A copy of a pipe on disk, removed with the last user of it, or when the process ends."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         """Copy all pieces.
@@ -126,10 +127,10 @@ class Spool:
             UnreadableError: the temporary file cannot be written.
         """
         try:
-            handle, self.path = tempfile.mkstemp(prefix="hzc-")
-            weakref.finalize(self, _remove, self.path)
-            with open(handle, "wb") as file:
-                file.writelines(pieces)
+            file, self.path = _nameless() or _named()
+            weakref.finalize(self, _remove, file, self.path)
+            file.writelines(pieces)
+            file.flush()
         except OSError as error:
             raise UnreadableError(
                 f"cannot be put into a temporary file ({reason(error)})",
@@ -137,13 +138,31 @@ class Spool:
             ) from error
 
 
-def _remove(path: str) -> None:
-    with suppress(OSError):  # removed already, or Windows still has it open
+def _nameless() -> tuple[BinaryIO, str] | None:
+    """Return a file that ends with the process, even if it is killed; None if not possible."""
+    if sys.platform != "linux":
+        return None
+    file = tempfile.TemporaryFile(prefix="hzc-")  # noqa: SIM115 - closed by `_remove`
+    path = f"/proc/self/fd/{file.fileno()}"
+    if not os.path.isfile(path):
+        file.close()
+        return None
+    return file, path
+
+
+def _named() -> tuple[BinaryIO, str]:
+    handle, path = tempfile.mkstemp(prefix="hzc-")
+    return open(handle, "wb"), path
+
+
+def _remove(file: BinaryIO, path: str) -> None:
+    file.close()
+    with suppress(OSError):  # it has no name, is removed already, or Windows still has it open
         os.unlink(path)
 
 
 def reason(error: Exception) -> str:
-    """Return what a library or the operating system says, without its full stop."""
+    """Return the message of a library or the operating system, without its full stop."""
     text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
     return str(text).strip().rstrip(".").lower()
 

@@ -3,8 +3,8 @@
     RIFF size WAVE  (id size content [padding])*  "data" size samples  (id size content)*
 
 Chunks are walked as recorders and editors write them: of odd size with and without padding, with
-zeros between them, in any order. Only `fmt `, `ds64` and `data` are looked into. Codings in which a
-sample does not stand for itself (ADPCM, GSM, MP3) are not decoded here.
+zeros between them, in any order. Only `fmt `, `ds64` and `data` are looked into. Codings that
+need more than one sample at a time (ADPCM, GSM, MP3) are not decoded here.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CHUNKS = frozenset(
     b"id3 |ID3 |PEAK|cart|DISP|afsp|levl|umid|link|_PMX|aXML|SAUR|elm1|regn|minf|ovwf|wavl|slnt"
     .split(b"|")
 )  # fmt: skip
-"""Names by which a chunk is recognised where it is not sure that one begins."""
+"""Known names, to recognise a chunk where padding or sizes may be wrong."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Audio:
     n_bytes: int
     """As announced; 0 where it is not known."""
     is_known: bool
-    """False where the size is one that programs write before they know it."""
+    """False for sizes that programs write before they know the true one."""
 
     @property
     def duration_s(self) -> float | None:
@@ -186,7 +186,7 @@ def _audio(
 
 
 def _is_dummy(n_bytes: int) -> bool:
-    """Whether programs write this size before they know it.
+    """Whether programs write this size before they know the true one.
 
     0 recorders, 0x7FFF0000 GStreamer, 0x7FFFF000 sox, about 0x80000000 arecord, about 0xFFFFFFFF
     ffmpeg and others.

@@ -1,13 +1,16 @@
-"""Audio in through libsndfile, and what it does not say: where audio is missing or damaged.
+"""Audio in through libsndfile; also finds missing and damaged audio, which it does not report.
 
-It takes a cut Ogg or AIFF for a shorter one, guesses the length of an MP3 without a Xing tag, and
-stops at the first damaged frame of a FLAC.
+libsndfile takes a cut Ogg or AIFF for a shorter one, guesses the length of an MP3 without a Xing
+tag, and stops at the first damaged frame of a FLAC.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import soundfile
@@ -34,7 +37,7 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
     """A file in which soundfile does not seek after each read.
 
     It would go back over what follows a lost page of an Ogg, so that a second came twice. In an MP3
-    it changes samples by up to 6e-8; they stay as they always were.
+    that would change samples by up to 6e-8.
     """
 
     def seekable(self) -> bool:
@@ -78,7 +81,8 @@ def open_coded(file: Contents, lost: Lost) -> Opened:
 
 def _open(target: object) -> _Forward:
     try:
-        return _Forward(target)
+        with _silent():
+            return _Forward(target)
     except OSError as error:
         raise UnreadableError(f"cannot be read ({reason(error)})") from error
     except (soundfile.LibsndfileError, TypeError) as error:
@@ -123,7 +127,8 @@ def _read(sound: _Forward, n_most: int) -> tuple[FloatArray, soundfile.Libsndfil
     block = np.full(shape, np.nan, dtype=np.float32)
     error = None
     try:
-        block = sound.read(out=block)
+        with _silent():
+            block = sound.read(out=block)
     except soundfile.LibsndfileError as caught:
         error = caught
         is_new = ~np.isnan(block[:, 0])
@@ -131,8 +136,31 @@ def _read(sound: _Forward, n_most: int) -> tuple[FloatArray, soundfile.Libsndfil
     return np.ascontiguousarray(block.T), error
 
 
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Redirect stderr to the null device: libmpg123 prints its own messages about damaged MP3.
+
+    Not if other threads run, because what they print would be lost too.
+    """
+    try:
+        stderr = os.dup(2) if threading.active_count() == 1 else None
+    except OSError:  # it is closed
+        stderr = None
+    if stderr is None:
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
 def _faults(file: Contents, sound: _Forward) -> Iterator[str]:
-    """Yield what the samples do not show."""
+    """Yield faults that the samples do not show."""
     if sound.format == "OGG":
         yield from ogg.faults(file)
     for n_announced, n_found in CUT_CHUNK.findall(sound.extra_info)[-1:]:

@@ -1,8 +1,8 @@
 """Audio in, block by block: files, pipes, bytes and arrays; choosing, mixing and resampling.
 
     WAV                      riff      by name and through a pipe
-    FLAC, Ogg, MP3, AIFF …   sndfile   through a pipe by way of a temporary file
-    m4a, WebM, video …       av        the same, where PyAV is installed
+    FLAC, Ogg, MP3, AIFF …   sndfile   pipes are copied to a temporary file
+    m4a, WebM, video …       av        the same, if PyAV is installed
 
 Everything is float32 [channel, sample] with full scale ±1; blocks keep memory constant however long
 the recording is.
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from os import PathLike
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ import soxr
 
 from hzc.audio import av, riff, sndfile
 from hzc.audio.pipes import Contents, Lost, Opened, Reader, Spool, opened
-from hzc.audio.scaling import to_float32
+from hzc.audio.scaling import as_array, to_float32, whole_rate_hz
 from hzc.blocks import Blocks, FloatArray, empty
 from hzc.container import MAGIC, MAX_CHANNELS
 from hzc.errors import AudioReadError, InputError, UnsupportedAudioError
@@ -217,8 +217,8 @@ def array_source(samples: npt.ArrayLike, sample_rate_hz: float) -> Source:
         UnsupportedAudioError: no real numbers, another number of axes, no samples, swapped axes,
             or a sample rate that is no whole number.
     """
-    sample_rate_hz = _whole_rate_hz(sample_rate_hz)
-    array = np.atleast_2d(to_float32(_as_array(samples)))
+    sample_rate_hz = whole_rate_hz(sample_rate_hz)
+    array = np.atleast_2d(to_float32(as_array(samples)))
     if array.ndim != 2:
         raise UnsupportedAudioError(f"samples have {array.ndim} axes (1 or 2 expected)")
     n_channels, n_samples = array.shape
@@ -232,30 +232,6 @@ def array_source(samples: npt.ArrayLike, sample_rate_hz: float) -> Source:
     return Source(sample_rate_hz, n_channels, n_samples / sample_rate_hz, lambda: iter((array,)))
 
 
-def _as_array(samples: Any) -> npt.NDArray[Any]:
-    try:
-        if hasattr(samples, "detach"):  # a torch tensor
-            samples = samples.detach().cpu()
-            if "bfloat16" in str(samples.dtype):
-                samples = samples.float()
-            samples = samples.numpy()
-        return np.asarray(samples)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise UnsupportedAudioError(
-            f"samples are a {type(samples).__name__} (an array of numbers expected)"
-        ) from error
-
-
-def _whole_rate_hz(sample_rate_hz: Any) -> int:
-    is_number = isinstance(sample_rate_hz, (int, float, np.integer, np.floating))
-    is_whole = is_number and not isinstance(sample_rate_hz, bool) and sample_rate_hz % 1 == 0
-    if not is_whole or sample_rate_hz < 1:
-        raise UnsupportedAudioError(
-            f"sample rate {sample_rate_hz!r} Hz (a whole number, 1 or more, expected)"
-        )
-    return int(sample_rate_hz)
-
-
 def mixed(source: Source) -> Source:
     """Return the mean of all channels as a source of one channel.
 
@@ -267,7 +243,7 @@ def mixed(source: Source) -> Source:
     def blocks() -> Blocks:
         powers, mix_power = np.zeros(source.n_channels), 0.0
         for block in source.blocks():
-            with np.errstate(invalid="ignore", over="ignore"):  # `checked` finds what comes of it
+            with np.errstate(invalid="ignore", over="ignore"):  # `checked` finds infinities
                 mix = block.mean(axis=0, keepdims=True)
                 powers += np.einsum("cs,cs->c", block, block, dtype=np.float64)
                 mix_power += float(np.einsum("cs,cs->", mix, mix, dtype=np.float64))

@@ -50,7 +50,7 @@ def output_format(path: str | PathLike[str]) -> str:
 
 
 class Writer:
-    """Takes the blocks of a file that is being written."""
+    """Writes the blocks of one file."""
 
     def __init__(self, sound: soundfile.SoundFile, name: str | PathLike[str]) -> None:
         """Write into an open file; see `open_writer`."""
@@ -147,7 +147,7 @@ def encoded(samples: FloatArray, sample_rate_hz: int, suffix: str) -> bytes:
 
 
 class WavStream:
-    """Writes a 16-bit WAV block by block, never going back; as `Writer`."""
+    """Writes a 16-bit WAV block by block without seeking; as `Writer`."""
 
     def __init__(
         self,
@@ -159,7 +159,7 @@ class WavStream:
         """Send the header.
 
         Args:
-            send: Takes all bytes it is given.
+            send: Writes all bytes that it gets.
             sample_rate_hz: Sample rate of the blocks.
             n_channels: 1 … 1024.
             n_samples: Samples per channel that will come, None where it is not known: the header

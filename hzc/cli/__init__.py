@@ -96,7 +96,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _unexpected(error: Exception) -> int:
-    """Print an error that nobody raised on purpose; return the exit code."""
+    """Print an unexpected error; return the exit code."""
     if isinstance(error, OSError) and error.filename is None:  # click printing help
         failure = files.stdout_failure(error)
         show_error(failure)

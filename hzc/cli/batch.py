@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -21,11 +22,12 @@ from hzc.jobs import Outcome
 from hzc.options import Options
 
 R = TypeVar("R")
+OptionsT = TypeVar("OptionsT", bound=Options)
 
 
 @dataclass(frozen=True)
 class Manner:
-    """How to go through many files."""
+    """How many files are processed, and what is printed."""
 
     quiet: bool
     as_json: bool
@@ -33,6 +35,7 @@ class Manner:
     n_threads: int | None = None
     fail_fast: bool = False
     is_tree: bool = False
+    is_dry_run: bool = False
 
 
 def run_jobs(
@@ -66,6 +69,31 @@ def run_jobs(
     return report
 
 
+def make_targets(
+    made: Plan,
+    job: Callable[[str, str, OptionsT], runner.Job[Outcome]],
+    options: OptionsT,
+    describe: Callable[[Outcome], tuple[str, dict[str, Any]]],
+    manner: Manner,
+) -> NoReturn:
+    """Do what is planned, print what became of each target, and exit.
+
+    Args:
+        made: Sources and targets.
+        job: Returns the job of a source and a target.
+        options: Of every job.
+        describe: Returns the line and the JSON values of a target that was made.
+        manner: How they are processed.
+
+    Raises:
+        UsageError: options contradict each other, or binary output would go to a terminal.
+    """
+    prepare_targets(made, options, as_json=manner.as_json, dry_run=manner.is_dry_run)
+    jobs = [job(source, target, options) for source, target in made.pairs]
+    report = run_jobs(jobs, made.unreadable, partial(show_outcome, describe=describe), manner)
+    raise click.exceptions.Exit(report.exit_code)
+
+
 def prepare_targets(made: Plan, options: Options, *, as_json: bool, dry_run: bool) -> None:
     """Check the targets of a plan before any work, and make their folders.
 
@@ -84,7 +112,7 @@ def prepare_targets(made: Plan, options: Options, *, as_json: bool, dry_run: boo
         refuse_terminal(target)
     if made.folder is not None:
         for folder in {os.path.dirname(target) for target in targets} - {""}:
-            with suppress(OSError):  # the job finds out
+            with suppress(OSError):  # the job reports it
                 os.makedirs(folder, exist_ok=True)
 
 
@@ -100,13 +128,7 @@ def _print_plan(made: Plan, options: Options) -> NoReturn:
 def show_outcome(
     outcome: Outcome, report: Report, describe: Callable[[Outcome], tuple[str, dict[str, Any]]]
 ) -> None:
-    """Print and count what became of one target.
-
-    Args:
-        outcome: The result of a job.
-        report: Counts it.
-        describe: Returns the line and the JSON values of a target that was made.
-    """
+    """Print and count what became of one target."""
     report.warn(outcome.source, outcome.warnings)
     error, is_made = outcome.error, outcome.duration_s is not None
     text, values = describe(outcome) if is_made else ("", {})

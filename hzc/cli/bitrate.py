@@ -31,7 +31,7 @@ RUNGS = {
 
 @click.command("bitrate")
 @click.argument("inputs", nargs=-1, required=True, metavar="FILE...")
-@click.option("--ladder", is_flag=True, help="Every rung from the raw latent to the file.")
+@click.option("--ladder", is_flag=True, help="Print the rate of every stage from latent to file.")
 @target_options
 @effort_option
 @recursive_option
@@ -43,7 +43,7 @@ def command(
     effort: int, recursive: bool, n_workers: int, model: str | None, device: str,
     backend: str | None, n_threads: int | None, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Print what files really cost: file bytes, header included, per second of audio.
+    """Print the bitrate of files: file bytes, header included, per second of audio.
 
     \b
     Examples:

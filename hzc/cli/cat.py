@@ -23,8 +23,8 @@ def command(inputs: tuple[str, ...], output: str, force: bool, quiet: bool, as_j
     Example:
       hzc cat monday.hzc tuesday.hzc -o both.hzc
 
-    The files must have the same model, step, sample rate and channels. Each but the last is filled
-    up to whole frames: up to 1/8 s of silence stays between two recordings.
+    The files must have the same model, step, sample rate and channels. All but the last are padded
+    to whole frames, so up to 1/8 s of silence stays between two recordings.
     """  # noqa: D301 - click looks for the backspace itself
     if as_json and output == STDIO:
         raise click.UsageError("--json and an output on stdout do not go together")

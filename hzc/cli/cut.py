@@ -34,8 +34,8 @@ def command(
     Example:
       hzc cut talk.hzc part.hzc --start 60 --end 90
 
-    Parts start and end where chunks do, every 10 s: the start is moved back and the end on. Prints
-    the times of the part.
+    Parts start and end at the borders of chunks, every 10 s: the start is moved back and the end
+    forward. Prints the times of the part.
     """  # noqa: D301 - click looks for the backspace itself
     chosen = split_names(
         names, output, None, is_recursive=False, input_suffixes=(), target_suffixes=(".hzc",)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import click
 
-from hzc.cli.batch import Manner, prepare_targets, run_jobs, show_outcome
+from hzc.cli.batch import Manner, make_targets
 from hzc.cli.options import Finite, RateType, file_options, model_options, report_options
 from hzc.cli.plan import plan, split_names
 from hzc.files import AUDIO_SUFFIXES
@@ -67,14 +66,8 @@ def command(
         names, output, output_dir, is_recursive=recursive, input_suffixes=(".hzc",),
         target_suffixes=AUDIO_SUFFIXES,
     )  # fmt: skip
-    made = plan(chosen, ".wav", (".hzc",))
-    prepare_targets(made, options, as_json=as_json, dry_run=dry_run)
-    report = run_jobs(
-        [DecodeJob(source, target, options) for source, target in made.pairs], made.unreadable,
-        partial(show_outcome, describe=describe),
-        Manner(quiet, as_json, n_workers, n_threads, fail_fast, recursive),
-    )  # fmt: skip
-    click.get_current_context().exit(report.exit_code)
+    manner = Manner(quiet, as_json, n_workers, n_threads, fail_fast, recursive, dry_run)
+    make_targets(plan(chosen, ".wav", (".hzc",)), DecodeJob, options, describe, manner)
 
 
 def describe(outcome: Outcome) -> tuple[str, dict[str, Any]]:

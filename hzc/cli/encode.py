@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from hzc.bitrate import compared
-from hzc.cli.batch import Manner, prepare_targets, run_jobs, show_outcome
+from hzc.cli.batch import Manner, make_targets
 from hzc.cli.options import (
     effort_option,
     file_options,
@@ -75,7 +75,8 @@ def command(
 
     INPUT is an audio file (WAV, FLAC, Ogg, Opus, MP3, AIFF and others), at any sample rate and
     with any number of channels, or - for standard input. OUTPUT is a .hzc file, or - for standard
-    output. Pipes are streamed: 10 s at a time, in constant memory.
+    output. WAV and raw audio are streamed from pipes: 10 s at a time, in constant memory. Other
+    formats are copied to a temporary file first.
 
     Without --kbps the quality is constant and the rate follows the sound. With it every file comes
     to R, header included, or just below: within 2 % from 10 s on. A pipe is held for a minute, then
@@ -102,14 +103,9 @@ def command(
         names, output, output_dir, is_recursive=recursive, input_suffixes=MEDIA_SUFFIXES,
         target_suffixes=(".hzc",),
     )  # fmt: skip
-    made = plan(chosen, ".hzc", AUDIO_SUFFIXES)
-    prepare_targets(made, options, as_json=as_json, dry_run=dry_run)
-    report = run_jobs(
-        [EncodeJob(source, target, options) for source, target in made.pairs], made.unreadable,
-        partial(show_outcome, describe=partial(describe, asked=options.target)),
-        Manner(quiet, as_json, n_workers, n_threads, fail_fast, recursive),
-    )  # fmt: skip
-    click.get_current_context().exit(report.exit_code)
+    manner = Manner(quiet, as_json, n_workers, n_threads, fail_fast, recursive, dry_run)
+    shown = partial(describe, asked=options.target)
+    make_targets(plan(chosen, ".hzc", AUDIO_SUFFIXES), EncodeJob, options, shown, manner)
 
 
 def describe(outcome: Outcome, asked: Target) -> tuple[str, dict[str, Any]]:

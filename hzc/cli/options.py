@@ -64,7 +64,7 @@ effort_option = click.option(
     "See below.",
 )  # fmt: skip
 recursive_option = click.option(
-    "-r", "--recursive", is_flag=True, help="Take folders too, with all that is below them."
+    "-r", "--recursive", is_flag=True, help="Search folders too, with all their subfolders."
 )
 jobs_option = click.option(
     "-j", "--jobs", "n_workers", type=click.IntRange(1, 9999), default=1, show_default=True,
@@ -108,7 +108,7 @@ def _complete_model(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 
 def file_options(function: F) -> F:
-    """Add what decides where files go, and how many are done at once."""
+    """Add the options for targets and for many files."""
     return all_of(
         output_option,
         click.option(
@@ -119,13 +119,15 @@ def file_options(function: F) -> F:
         force_option,
         click.option("--skip-existing", is_flag=True, help="Leave targets that exist alone."),
         click.option("--fail-fast", is_flag=True, help="Stop at the first failure."),
-        click.option("-n", "--dry-run", is_flag=True, help="Print what would be made from what."),
+        click.option(
+            "-n", "--dry-run", is_flag=True, help="Print sources and targets, and do nothing."
+        ),
         preserve_option,
     )(function)
 
 
 def report_options(function: F) -> F:
-    """Add what decides how much is printed."""
+    """Add the options for what is printed."""
     return all_of(
         click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
         click.option("--json", "as_json", is_flag=True, help="JSON lines on stdout."),
@@ -133,7 +135,7 @@ def report_options(function: F) -> F:
 
 
 def model_options(function: F) -> F:
-    """Add what decides which model runs where."""
+    """Add the options for model, device and threads."""
     return all_of(
         click.option(
             "-m", "--model", metavar="NAME", envvar="HZC_MODEL", show_envvar=True,

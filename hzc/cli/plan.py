@@ -1,4 +1,4 @@
-"""Which file becomes which: the meaning of the names on the command line, before any work."""
+"""Sources and targets from the names on the command line, before any work."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from hzc.cli.report import shown
 from hzc.errors import HzcError, OutputClashError, UnreadableError
 from hzc.files import AUDIO_SUFFIXES, STDIO, is_same, reason
 
-MEDIA_SUFFIXES = (*AUDIO_SUFFIXES, ".mp4", ".mkv", ".mka", ".webm", ".mov", ".3gp", ".raw", ".pcm")
-"""What a name that does not exist may have been meant as: an input."""
+MEDIA_SUFFIXES = (
+    *AUDIO_SUFFIXES, ".mp4", ".mkv", ".mka", ".webm", ".mov", ".3gp", ".m4b", ".m4v", ".avi",
+    ".mpg", ".mpeg", ".ts", ".flv", ".wv", ".ape", ".spx", ".gsm", ".voc", ".raw", ".pcm",
+)  # fmt: skip
+"""A name with one of these that does not exist was meant as an input, not as a target."""
 STDIN_NAMES = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 STDOUT_NAMES = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
@@ -34,7 +37,7 @@ class Names:
 
 @dataclass
 class Plan:
-    """What to make from what."""
+    """Sources and their targets."""
 
     pairs: list[tuple[str, str]] = field(default_factory=list)
     """Source and target of every file."""
@@ -55,7 +58,7 @@ def split_names(
         output: Argument of -o.
         folder: Argument of -d.
         is_recursive: Whether -r was given.
-        input_suffixes: Of inputs that need not exist to be taken for one.
+        input_suffixes: Of names that are inputs even if there is no such file.
         target_suffixes: Of targets, whether they exist or not.
 
     Raises:
@@ -94,7 +97,7 @@ def _is_target(name: str, input_suffixes: Sequence[str], target_suffixes: Sequen
 
 
 def plan(names: Names, suffix: str, input_suffixes: Sequence[str]) -> Plan:
-    """Return what to make from what.
+    """Return sources and their targets.
 
     Args:
         names: What the user named.

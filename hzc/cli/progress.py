@@ -32,6 +32,7 @@ def seconds_bar(*, quiet: bool) -> Iterator[Progress]:
         if bar is None and not quiet and total >= SHORT_S:
             from tqdm import tqdm
 
+            tqdm.monitor_interval = 0  # no thread that prints: `audio.sndfile` may silence stderr
             bar = tqdm(total=total, unit="s", disable=None, leave=False, unit_scale=True)
         if bar is not None:
             bar.update(done_s)

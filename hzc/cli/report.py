@@ -24,7 +24,7 @@ ESCAPES = {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 def shown(path: str | PathLike[str]) -> str:
-    r"""Return a file name on one line: as it is, or quoted as a shell takes it back.
+    r"""Return a file name on one line: unchanged, or quoted for a shell.
 
     >>> print(shown("two words.wav"), shown("line\nbreak.wav"), shown("caf\udce9.wav"))
     two words.wav $'line\nbreak.wav' $'caf\xe9.wav'
@@ -42,7 +42,7 @@ def _escaped(character: str) -> str:
 
 
 def tell(text: str) -> None:
-    """Print one line on stderr; where that cannot be done, the work goes on silently."""
+    """Print one line on stderr; if that fails, print nothing more there."""
     try:
         click.echo(text, err=True)
     except OSError:
@@ -85,7 +85,7 @@ class Report:
     quiet: bool = False
     as_json: bool = False
     is_tree: bool = False
-    """Whether folders were walked, so that nobody counted the files before."""
+    """Whether folders were walked: a summary is then printed in any case."""
     n_done: int = 0
     n_skipped: int = 0
     failures: list[HzcError] = field(default_factory=list)
@@ -99,7 +99,7 @@ class Report:
             tell(text)
 
     def warn(self, path: str, warnings: Iterable[str]) -> None:
-        """Print what is odd or incomplete about an input."""
+        """Print warnings about an input."""
         for warning in () if self.quiet else warnings:
             tell(f"hzc: warning: {shown(files.input_name(path))}: {warning}")
 
@@ -118,8 +118,8 @@ class Report:
 
         Args:
             error: Why.
-            path: What the error is about, where it does not say so itself.
-            text: For people, about a target that was made nevertheless.
+            path: File concerned, if the error does not name one.
+            text: For people, if a target was made in spite of the error.
             values: The same for programs.
         """
         if error.path is None:
@@ -127,8 +127,8 @@ class Report:
         self.failures.append(error)
         show_error(error)
         if self.as_json:
-            told = {"error": error.message, "exit_code": error.exit_code}
-            say_json({**(values or {"path": path}), **told})
+            failure = {"error": error.message, "exit_code": error.exit_code}
+            say_json({**(values or {"path": path}), **failure})
         elif values and not self.quiet:
             tell(text)
 

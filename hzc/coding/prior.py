@@ -7,7 +7,8 @@ step) and a scale index per dimension; these choose the table that codes the sym
     context ── W1 ── >> ── clamp ── W2 ── >> ── clamp ── W3 ── >> ── (mean, scale) ── table, shift
 
 All operands are whole numbers and every partial sum stays under 2^53, so the float64 products are
-exact whatever the machine, thread count or order. Specification: formats/hzc-1.md, section 6.
+exact on every machine, with any number of threads, in any order. Specification: formats/hzc-1.md,
+section 6.
 Source: Ballé, Johnston, Minnen, "Integer Networks for Data Compression with Latent-Variable
 Models", ICLR 2019.
 """
@@ -31,7 +32,7 @@ ExactArray = npt.NDArray[np.float64]
 """Whole numbers held in float64."""
 
 MEAN_FRACTIONS = 8
-"""Means are told in eighths of a step; one table per scale and eighth."""
+"""Means are in eighths of a step; one table per scale and eighth."""
 ACTIVATION_MAX = 4095
 CONTEXT_CLIP = 127
 """Symbols enter the network clamped to ±127."""
@@ -292,7 +293,7 @@ class Prior:
     def gaussians(
         self, symbols: IntArray, step_index: int
     ) -> tuple[npt.NDArray[np.float32], IntArray]:
-        """Return what the tables chosen for int32 [D, F] stand for.
+        """Return mean and scale of the tables chosen for int32 [D, F].
 
         Returns:
             mean: float32 [D, F], in steps.

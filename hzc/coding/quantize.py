@@ -29,7 +29,7 @@ def steps(
         float32 [D], > 0.
     """
     index = step_index + np.asarray(step_offsets or 0, dtype=np.float64)
-    # In float64 whatever the release of numpy: the noise follows from the last bit of a latent.
+    # In float64 with every release of numpy: the noise follows from the last bit of a latent.
     exact = base_step.astype(np.float64) * 2.0 ** (index / STEP_INDEXES_PER_OCTAVE)
     return exact.astype(np.float32)
 

@@ -1,104 +1,117 @@
-"""Records found by their checksums, where parts of a file are damaged.
+"""Where the records of a damaged file may lie, and the places that their checksums name.
 
-The CRC-16 of a record starts from its place, so the number of its chunk follows from its bytes. A
-CRC is a remainder modulo a polynomial P over bits, and a zero byte multiplies it by x^8; one
-multiplication undoes that for a record of any length. P = (x + 1) Q; the powers of x are all
-remainders with an odd number of bits but Q. Adding Q makes an even number odd, and x Q = Q mod P.
+The CRC-16 of a record starts from its place. A valid record, its CRC included, ends at a remainder
+of zero. So the CRC of its place follows from its bytes. All stretches that
+may be records are computed at once, hence numpy.
+
+A CRC is a remainder modulo a polynomial P over bits, and a zero byte multiplies it by x^8. P is
+(x + 1) Q; the powers of x are all remainders with an odd number of bits but Q. Adding Q makes an
+even number odd, and x Q = Q mod P.
 """
 
 from __future__ import annotations
 
-from array import array
 from binascii import crc_hqx
 from collections.abc import Iterator
 from functools import cache
 from io import BytesIO
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
-from hzc.container.chunks import END_MARK, Chunk, max_payload_bytes
+import numpy as np
+import numpy.typing as npt
+
+from hzc.container.chunks import END_MARK, Chunk, max_payload_bytes, place_crc
 from hzc.container.fields import Cursor
 from hzc.container.header import CHUNK_FRAMES, CRC_BYTES, AnyHeader, Header
+from hzc.container.salvage import MAX_END_BYTES
 from hzc.errors import FormatError
 
 POLYNOMIAL, Q, ORDER = 0x11021, 0xF01F, 2**15 - 1
 """x^ORDER = 1 modulo P."""
-MIN_RECORD_BYTES = 4
-"""Of a record without a payload; one more in a streamed file."""
 MAX_JUMP = 4096
 """Chunks that may be missing in one place, 11 hours."""
-MAX_END_BYTES = 13
-"""Of an end record."""
+BLOCK_BYTES = 1 << 16
+
+CrcArray = npt.NDArray[np.uint16]
 
 
 class Records:
     """The bytes of a file; any stretch of them may be a record."""
 
     def __init__(self, data: bytes, header: AnyHeader, packed_header: bytes) -> None:
-        """Note the checksum of everything before each byte, in time linear in the bytes."""
-        self.n_bytes, self._header, self._crc = len(data), header, packed_header[-CRC_BYTES:]
+        """Look at every stretch, in time linear in the bytes."""
+        self.n_bytes, self._header, self._packed_header = len(data), header, packed_header
         self._data = data + bytes(MAX_END_BYTES)
         self._is_streamed = not isinstance(header, Header)
-        self._powers, self._logs, self._evens = powers, logs, evens = _tables()
-        self._starts = array("H", bytes(2 * len(data) + 2))
-        for i, crc in enumerate(accumulate(data, _after_byte, initial=0)):
-            # The CRC divided by x^8 for each byte.
-            is_fixed = crc in (0, Q)
-            self._starts[i] = crc if is_fixed else powers[(logs[crc] - 8 * i) % ORDER] ^ evens[crc]
+        self._ends = np.zeros(len(data) + 1, dtype=np.int64)
+        """Where a record that starts here would end; 0 where none can."""
+        self._places = np.zeros(len(data) + 1, dtype=np.uint16)
+        """CRC of the place that it would have."""
+        self._numbers = np.zeros(len(data) + 1, dtype=np.uint16)
+        """CRC after the upper half of its chunk's number, plus the lower half."""
+        values = np.frombuffer(self._data, np.uint8)
+        blocks = [
+            slice(i, min(i + BLOCK_BYTES, len(data))) for i in range(0, len(data), BLOCK_BYTES)
+        ]
+        before = np.zeros(
+            len(data) + 1, dtype=np.uint16
+        )  # CRC of all bytes before, over x^8 for each
+        for block in blocks:
+            at = np.arange(block.start, block.stop)
+            terms = _times_x(_CRC_OF_BYTE[values[block]], -8 * (at + 1))
+            terms[0] ^= before[block.start]
+            np.bitwise_xor.accumulate(terms, out=before[block.start + 1 : block.stop + 1])
+        for block in blocks:
+            at = np.arange(block.start, block.stop)
+            ends = self._ends[block] = self._find_ends(values, at)
+            places = self._places[block] = _times_x(before[block] ^ before[ends], 8 * at)
+            self._numbers[block] = _times_x(
+                places, -24
+            )  # of the number's lower half and the channel
 
-    def first_records(self, first: int, last: int, chunk: int) -> Iterator[tuple[int, int]]:
+    def _find_ends(
+        self, values: npt.NDArray[np.uint8], at: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        at = at + self._is_streamed
+        gain = values[at]
+        length, second, third = (values[at + i].astype(np.int64) for i in (1, 2, 3))
+        is_long = length > 127
+        length += np.where(is_long, second - 1 << 7, 0)
+        is_longer = length >= 2**14
+        length += np.where(is_longer, third - 1 << 14, 0)
+        ends = at + 2 + is_long + is_longer + length + CRC_BYTES
+        is_possible = (gain <= 120) | (gain >= 136)
+        is_possible &= length <= max_payload_bytes(self._header, CHUNK_FRAMES)
+        return np.where(is_possible & (ends <= self.n_bytes), ends, 0)
+
+    def candidates(self, first: int, chunk: int) -> Iterator[tuple[int, int]]:
         """Yield where the first record of a chunk may start, and the chunk's number.
 
         Only of chunks from `chunk` on that have the upper 16 bits of their number in common.
         """
-        powers, logs, evens = self._powers, self._logs, self._evens
-        starts, end_of = self._starts, self.end
         max_jump = MAX_JUMP
         if isinstance(self._header, Header):
             max_jump = min(max_jump, -(-self._header.n_frames // CHUNK_FRAMES) - chunk)
-        upper = crc_hqx(self._crc + (chunk >> 16).to_bytes(2, "big"), 0xFFFF)
-        for start in range(first, last):
-            end = end_of(start)
-            if end:
-                crc = starts[start] ^ starts[end]
-                if crc not in (0, Q):
-                    # The low half of the chunk's number and the channel, 24 bits, follow `upper`.
-                    crc = powers[(logs[crc] + 8 * start - 24) % ORDER] ^ evens[crc]
-                jump = (crc ^ upper) - chunk & 0xFFFF
-                if jump < max_jump:
-                    yield start, chunk + jump
-
-    def end(self, start: int) -> int:
-        """Return where a record that starts here would end, or 0 if none can."""
-        data, at = self._data, start + self._is_streamed
-        if start >= self.n_bytes or 120 < data[at] < 136:  # the gain
-            return 0
-        length, at = data[at + 1], at + 2
-        if length > 127:
-            length, at = length + (data[at] - 1 << 7), at + 1
-            if length >= 2**14:
-                length, at = length + (data[at] - 1 << 14), at + 1
-        end = at + length + CRC_BYTES
-        return end if end <= self.n_bytes else 0
+        upper = crc_hqx(self._packed_header[-CRC_BYTES:] + (chunk >> 16).to_bytes(2, "big"), 0xFFFF)
+        n_bytes = 64
+        while first < self.n_bytes:
+            block = slice(first, first + n_bytes)
+            jumps = (self._numbers[block] ^ np.uint16(upper)) - np.uint16(chunk & 0xFFFF)
+            for i in np.flatnonzero((jumps < max_jump) & (self._ends[block] > 0)).tolist():
+                yield first + i, chunk + int(jumps[i])
+            first, n_bytes = first + n_bytes, min(2 * n_bytes, BLOCK_BYTES)
 
     def matched(self, start: int, chunk: int) -> list[int]:
         """Return the edges of the records of the chunk that starts here; none if one is damaged."""
         edges, first = [start], self.first_bytes(start)
         for channel in range(self._header.n_channels):
-            at, end = edges[-1], self.end(edges[-1])
-            is_like_first = self._data.startswith(first, at)
-            if not (end and is_like_first and self._fits(at, end, chunk, channel)):
+            at = edges[-1]
+            end = int(self._ends[at])
+            place = place_crc(self._packed_header, chunk, channel)
+            if not (end and self._places[at] == place and self._data.startswith(first, at)):
                 return []
             edges.append(end)
         return edges
-
-    def after(self, start: int) -> int:
-        """Return where the chunk that starts here ends if its lengths are right, or 0."""
-        for _ in range(self._header.n_channels):
-            end = self.end(start)
-            if end - start <= MIN_RECORD_BYTES + self._is_streamed:  # none, or zeros
-                return 0
-            start = end
-        return start
 
     def first_bytes(self, start: int) -> bytes:
         """Return frames, in a streamed file, and gain of a record."""
@@ -134,31 +147,29 @@ class Records:
             return None
         end = start + 1 + cursor.offset + CRC_BYTES
         is_possible = end <= self.n_bytes and n_chunks <= whole.n_frames <= n_chunks * CHUNK_FRAMES
-        return whole if is_possible and self._fits(start, end, n_chunks, 0) else None
+        place = place_crc(self._packed_header, n_chunks, 0)
+        return whole if is_possible and crc_hqx(self._data[start:end], place) == 0 else None
 
-    def _fits(self, start: int, end: int, chunk: int, channel: int) -> bool:
-        """Return whether the checksum of a record holds in this place."""
-        crc = crc_hqx(self._crc + chunk.to_bytes(4, "big") + bytes((channel,)), 0xFFFF)
-        if crc not in (0, Q):
-            crc = self._powers[(self._logs[crc] - 8 * start) % ORDER] ^ self._evens[crc]
-        return crc == self._starts[start] ^ self._starts[end]
+
+def _times_x(crcs: CrcArray, n_bits: npt.NDArray[np.int64] | int) -> CrcArray:
+    """Return CRCs times x^n_bits."""
+    powers, logs, evens = _tables()
+    products = powers[(logs[crcs] + n_bits) % ORDER] ^ evens[crcs]
+    return np.where((crcs == 0) | (crcs == Q), crcs, products)
 
 
 @cache
-def _tables() -> tuple[array[int], array[int], array[int]]:
+def _tables() -> tuple[CrcArray, npt.NDArray[np.int64], CrcArray]:
     """Return x^n for each n; of each remainder n, and Q where its number of bits is even."""
-    powers, logs, evens = array("H"), array("H", bytes(2**17)), array("H", bytes(2**17))
+    powers = np.zeros(ORDER, dtype=np.uint16)
     power = 1
     for n in range(ORDER):
-        powers.append(power)
-        logs[power] = logs[power ^ Q] = n
-        evens[power ^ Q] = Q
+        powers[n] = power
         power = power << 1 ^ (POLYNOMIAL if power & 0x8000 else 0)
+    logs, evens = np.zeros(2**16, dtype=np.int64), np.zeros(2**16, dtype=np.uint16)
+    logs[powers] = logs[powers ^ Q] = np.arange(ORDER)
+    evens[powers ^ Q] = Q
     return powers, logs, evens
 
 
-def _after_byte(crc: int, byte: int) -> int:
-    return (crc & 0xFF) << 8 ^ _CRC_OF_BYTE[crc >> 8 ^ byte]
-
-
-_CRC_OF_BYTE = [crc_hqx(bytes([value]), 0) for value in range(256)]
+_CRC_OF_BYTE = np.array([crc_hqx(bytes([value]), 0) for value in range(256)], dtype=np.uint16)

@@ -1,7 +1,7 @@
 """What is left of a damaged file: every whole chunk, each in its place in time.
 
-Chunks are read one after the other. Where one is damaged, reading goes on at the next chunk that
-random bytes would hardly look like.
+Chunks are read one after the other. After a damaged one, reading continues at the next chunk that
+random bytes are unlikely to resemble.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from math import log2
+from typing import TYPE_CHECKING
 
 from hzc.container.chunks import Chunk
 from hzc.container.fields import Cursor
@@ -21,18 +22,26 @@ from hzc.container.header import (
     Header,
     take_header,
 )
-from hzc.container.records import MAX_END_BYTES, MAX_JUMP, MIN_RECORD_BYTES, Records
 from hzc.errors import CorruptError
 
+if TYPE_CHECKING:
+    from hzc.container.records import Records
+
+MAX_LOST = 8192
+"""Chunks that may be missing before an end record."""
 TYPICAL_BYTES = 1250
 """Of a chunk, where nothing is known: 10 s at 1 kbit/s."""
 NEEDED_BITS = 10.0
 """A chunk is believed if random bytes look like it less than once in 2^10 times."""
-CRC_BITS, MAX_CRC_BITS = 16.0, 32.0
-"""Of a checksum that holds, and of several: the records of another file match all at once."""
+CRC_BITS, SURE_BITS = 16.0, 32.0
+"""Of one checksum that holds, and of two in a row or more."""
 BYTE_BITS, SIZE_BITS, MAX_USUAL_BITS = 8.0, 5.0, 12.0
 """Of a byte for frames or gain, and of a size, like those of other chunks; and of all of them."""
 JUMP_WEIGHT = 2.5
+MAX_END_BYTES = 13
+"""Of an end record."""
+MIN_RECORD_BYTES = 4
+"""Of a record without a payload; one more in a streamed file."""
 MAX_SHOWN = 10
 
 
@@ -97,8 +106,12 @@ def salvage(data: bytes, *, is_limited: bool = True) -> Salvaged:
     Raises:
         FormatError: the header is damaged, or no whole chunk is left.
     """
+    from hzc.container.records import Records
+
     cursor = Cursor(BytesIO(data))
-    search = _Search(data, take_header(cursor), bytes(cursor.marked))
+    header = take_header(cursor)
+    packed_header = bytes(cursor.marked)
+    search = _Search(Records(data, header, packed_header), header, len(packed_header))
     search.walk()
     if not search.chunks:
         raise CorruptError("nothing can be salvaged: no whole chunk is left")
@@ -108,11 +121,10 @@ def salvage(data: bytes, *, is_limited: bool = True) -> Salvaged:
 class _Search:
     """Looks for the chunks of one file."""
 
-    def __init__(self, data: bytes, header: AnyHeader, packed_header: bytes) -> None:
-        self._header, self._first = header, len(packed_header)
-        self._records = Records(data, header, packed_header)
+    def __init__(self, records: Records, header: AnyHeader, first: int) -> None:
+        self._records, self._header, self._first = records, header, first
         self.chunks: dict[int, Chunk] = {}
-        self._usual: tuple[set[int], ...] = (set(), set())
+        self._seen: tuple[set[int], ...] = (set(), set())
         """Their first bytes: frames, where they are given, and gain."""
         self._end: tuple[Header, int] | None = None
         """Complete header and number of chunks, once they are known."""
@@ -131,48 +143,36 @@ class _Search:
             chunk = self._records.chunk(edges, index)
             if chunk:
                 self.chunks[index] = chunk
-                for seen, byte in zip(
-                    self._usual, self._records.first_bytes(edges[0]), strict=False
-                ):
+                for seen, byte in self._first_bytes(edges[0]):
                     seen.add(byte)
             offset, index = edges[-1], index + 1
 
     def _next(self, offset: int, index: int) -> tuple[list[int], int]:
         """Return edges and number of the next chunk that can be believed; no edges at the end."""
-        records, crc_bits = self._records, min(MAX_CRC_BITS, CRC_BITS * self._header.n_channels)
-        usual_bytes = self._usual_bytes(offset, index)
-        n_damaged, after_damaged = 0, offset
-        for start, chunk in records.first_records(offset, records.n_bytes, index):
-            while after_damaged and after_damaged < start:
-                n_damaged, after_damaged = n_damaged + 1, records.after(after_damaged)
-            edges = records.matched(start, chunk)
+        usual_bytes = (offset - self._first) / index if index else TYPICAL_BYTES
+        for start, chunk in self._records.candidates(offset, index):
+            edges = self._records.matched(start, chunk)
             if not edges:
                 continue
-            bits, n_expected = crc_bits, float(n_damaged)
-            if start != after_damaged:
-                n_expected = (start - offset) / usual_bytes
-                bits -= log2(start - offset + 1)
-                bits += self._usual_bits(start, edges[-1], usual_bytes)
-            bits -= JUMP_WEIGHT * log2(1.0 + abs(chunk - index - n_expected))
-            if bits < NEEDED_BITS and self._is_followed(edges[-1], chunk + 1):
-                bits += MAX_CRC_BITS - crc_bits
-            if bits >= NEEDED_BITS:
+            n_skipped, bits = start - offset, SURE_BITS
+            if self._header.n_channels == 1 and not self._is_followed(edges[-1], chunk + 1):
+                bits = CRC_BITS - log2(n_skipped + 1) + self._usual_bits(edges, usual_bytes)
+            surprise = abs(chunk - index - n_skipped / usual_bytes)
+            if bits - JUMP_WEIGHT * log2(1.0 + surprise) >= NEEDED_BITS:
                 return edges, chunk
         return [], index
 
-    def _usual_bytes(self, offset: int, index: int) -> float:
-        """Return the size of a chunk, as far as it is known."""
-        if index:
-            return (offset - self._first) / index
-        n_chunks = self._end[1] if self._end else 0
-        return (self._records.n_bytes - self._first) / n_chunks if n_chunks else TYPICAL_BYTES
-
-    def _usual_bits(self, start: int, end: int, usual_bytes: float) -> float:
-        """Return how seldom random bytes look so much like the other chunks."""
+    def _usual_bits(self, edges: list[int], usual_bytes: float) -> float:
+        """Return the evidence from size, frames and gain, in bits: are they like other chunks'?"""
+        start, end = edges
         bits = SIZE_BITS if usual_bytes / 2 < end - start < usual_bytes * 2 else 0.0
-        for seen, byte in zip(self._usual, self._records.first_bytes(start), strict=False):
+        for seen, byte in self._first_bytes(start):
             bits += BYTE_BITS - log2(len(seen)) if byte in seen else 0.0
         return min(bits, MAX_USUAL_BITS)
+
+    def _first_bytes(self, start: int) -> Iterator[tuple[set[int], int]]:
+        """Return each first byte of a record, with those seen in its place."""
+        return zip(self._seen, self._records.first_bytes(start), strict=False)
 
     def _is_followed(self, offset: int, index: int) -> bool:
         """Return whether a chunk, an end record or the end of the file matches here."""
@@ -192,7 +192,7 @@ class _Search:
         n_bytes = self._records.n_bytes
         n_lost = (n_bytes - offset) * index // (offset - self._first) if index else 0
         for start in range(max(offset, n_bytes - MAX_END_BYTES), n_bytes):
-            for n_chunks in range(index, index + 2 * min(n_lost, MAX_JUMP) + 16):
+            for n_chunks in range(index, index + min(2 * n_lost, MAX_LOST) + 16):
                 if self._end is None:
                     self._is_end(start, n_chunks)
 
@@ -207,12 +207,10 @@ class _Search:
         n_left = (self._most_frames() if is_limited else MAX_FRAMES) - n_found
         n_cut = max(0, n_missing - n_left)
         pieces = tuple(_with_gaps(found, n_chunks, n_missing, n_left))
-        header = whole
+        header, like = whole, self._header
         if header is None or n_cut:
-            like = (
-                self._header.without_length() if isinstance(self._header, Header) else self._header
-            )
-            header = like.with_length(sum(piece.n_frames for piece in pieces), 0)
+            start = like.without_length() if isinstance(like, Header) else like
+            header = start.with_length(sum(piece.n_frames for piece in pieces), 0)
         return Salvaged(header, pieces, whole is not None, n_cut / FRAME_RATE_HZ)
 
     def _most_frames(self) -> int:

@@ -1,4 +1,4 @@
-"""Files joined and cut at the borders of chunks: no symbol is touched, only places change."""
+"""Joins and cuts files at the borders of chunks; symbols stay as they are, only places change."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def cut(file: Container, start_s: float, end_s: float | None) -> tuple[Container
     Args:
         file: What to cut.
         start_s: Moved back to the start of its chunk.
-        end_s: Moved on to the end of its chunk; None for the end of the file.
+        end_s: Moved forward to the end of its chunk; None for the end of the file.
 
     Raises:
         OutOfRangeError: the file ends before `start_s`.

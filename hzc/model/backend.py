@@ -1,4 +1,4 @@
-"""The door to the networks: whatever runs them, encoder and decoder see the same two functions."""
+"""The door to the networks: encoder and decoder see the same two functions for every back end."""
 
 from __future__ import annotations
 

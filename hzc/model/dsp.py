@@ -64,7 +64,7 @@ def features(x: FloatArray, config: ModelConfig) -> FloatArray:
 
 
 def waveform(y_hat: FloatArray, spectra: Spectra, config: ModelConfig) -> FloatArray:
-    """Return the samples that spectra stand for, float32 [channel, F * hop_length].
+    """Return the samples of spectra, float32 [channel, F * hop_length].
 
     Args:
         y_hat: The latent that they come from, float32 [channel, D, F]: the noise follows from it.

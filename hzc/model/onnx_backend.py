@@ -6,8 +6,10 @@ have one home, the weight file, and are handed to the session under their own na
 
 from __future__ import annotations
 
+import ctypes
 import os
 from functools import cached_property
+from weakref import WeakSet
 
 import numpy as np
 import onnxruntime
@@ -18,6 +20,18 @@ from hzc.model.dsp import Spectra
 from hzc.model.file import Model
 
 PROVIDERS = ["CPUExecutionProvider"]
+_open_sessions: WeakSet[onnxruntime.InferenceSession] = WeakSet()
+
+
+def _keep_sessions() -> None:
+    """Keep every session for good: ending one waits for its threads, which a fork does not have."""
+    for session in _open_sessions:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+    _open_sessions.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_sessions)
 
 
 class OnnxBackend:
@@ -68,10 +82,12 @@ class OnnxBackend:
         options.add_external_initializers(list(arrays), values)
         graph = self._model.graph_path(part)
         try:
-            return onnxruntime.InferenceSession(graph.read_bytes(), options, PROVIDERS)
+            session = onnxruntime.InferenceSession(graph.read_bytes(), options, PROVIDERS)
         except Exception as error:  # ONNX Runtime raises classes of its own
             raise WeightsError(
                 f"the weights do not fit the graph {graph.name} ({str(error).splitlines()[0]})",
                 path=self._model.path,
                 hint="reinstall hzc, or use the back end torch",
             ) from error
+        _open_sessions.add(session)
+        return session

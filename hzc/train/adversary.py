@@ -29,7 +29,7 @@ POWER_FLOOR = 1e-6
 
 
 class Discriminator(nn.Module):
-    """A stack of convolutions whose every layer is compared, and whose last one is the verdict."""
+    """A stack of convolutions; all layers are compared, the last one is the score."""
 
     def __init__(self, layers: Iterable[nn.Module]) -> None:
         """Take the layers over; the last one must give one channel."""
@@ -41,7 +41,7 @@ class Discriminator(nn.Module):
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return what every layer makes of float32 [batch, sample], the verdict last."""
+        """Return the output of every layer for float32 [batch, sample], the score last."""
         h, features = self.image(x), []
         for layer in self.layers[:-1]:
             h = F.leaky_relu(layer(h), LEAK)
@@ -108,7 +108,7 @@ def _conv2d(
 ) -> nn.Module:
     padding = (kernel[0] // 2 * dilation[0], kernel[1] // 2 * dilation[1])
     layer = nn.Conv2d(n_in, n_out, kernel, stride, padding, dilation)
-    # The usual start shrinks what it sees by a half in every layer: the verdict stayed near zero.
+    # The default start halves the signal in every layer: the score stayed near zero.
     nn.init.kaiming_normal_(layer.weight, LEAK)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -179,7 +179,7 @@ class Opponent:
 
 
 def discriminator_loss(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:
-    """Return the hinge loss of the verdicts, mean over the discriminators."""
+    """Return the hinge loss of the scores, mean over the discriminators."""
     losses = [
         F.relu(1.0 - r[-1]).mean() + F.relu(1.0 + f[-1]).mean()
         for r, f in zip(real, fake, strict=True)
@@ -188,7 +188,7 @@ def discriminator_loss(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Te
 
 
 def adversarial_loss(fake: list[list[Tensor]]) -> Tensor:
-    """Return what the synthesis transform is to lower: minus the verdict on it."""
+    """Return the loss of the synthesis transform: minus the score of its output."""
     return torch.stack([-f[-1].mean() for f in fake]).mean()
 
 

@@ -1,4 +1,4 @@
-"""Changes to crops of speech that stand for what users record: tones, gates, telephones, rumble.
+"""Changes to crops of speech, like those in users' recordings: tones, gates, telephones, rumble.
 
 Each function takes and returns float32 [sample]; full scale is ±1.
 """

@@ -19,7 +19,8 @@ from hzc.model.config import ModelConfig
 from hzc.model.file import open_model
 
 CHECKPOINT_FILE = "checkpoint.pt"
-CONTENTS = frozenset({"config", "model", "ema", "crops_rng", "torch_rng", "step", "train_s"})
+FOR_LATER_STAGES = frozenset({"config", "ema", "step"})
+CONTENTS = FOR_LATER_STAGES | {"model", "crops_rng", "torch_rng", "train_s", "audio_s"}
 OTHER_RUN = "use another run folder, or the settings that this run was started with"
 PRIOR = "prior."
 
@@ -49,13 +50,13 @@ def load_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise TrainingError(f"not a checkpoint ({reason})", path=path) from error
-    if not isinstance(state, dict) or not state.keys() >= CONTENTS:
+    if not isinstance(state, dict) or not state.keys() >= FOR_LATER_STAGES:
         raise TrainingError("not a checkpoint of hzc train", path=path)
     return state
 
 
 def load_averages(run: Path, sizes: ModelConfig) -> Averages:
-    """Return what a run has come to.
+    """Return the averages of a run.
 
     Raises:
         TrainingError: the run has no checkpoint, or trains a model of other sizes.

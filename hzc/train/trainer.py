@@ -64,7 +64,7 @@ class Trainer:
         self.config, self.run_dir = config, run
         self.sample_rate_hz = config.model.sample_rate_hz
         self.crops = Crops(corpus, config, self.sample_rate_hz)
-        self.step, self.train_s = 0, 0.0
+        self.step, self.train_s, self.audio_s = 0, 0.0, 0.0
         self.model = CodecModel(config).to(config.device)
         self.optimiser = Optimiser(self.model, config.optimiser, is_hidden)
         self.distance = SpectralDistance(config.distortion, self.sample_rate_hz).to(config.device)
@@ -129,11 +129,11 @@ class Trainer:
         self.optimiser.step(factor)
         self.step += 1
         self.averages.update_parameters(self.model)
-        hours = self.step * batch[0].size / self.sample_rate_hz / 3600.0
+        self.audio_s += batch[0].size / self.sample_rate_hz
         row = processes.averaged({"loss": loss.item(), **row}, device)
         return {
-            "step": self.step, "train_s": round(self.train_s, 1), "audio_h": hours,
-            **row, "grad_norm": float(norm),
+            "step": self.step, "train_s": round(self.train_s, 1),
+            "audio_h": self.audio_s / 3600.0, **row, "grad_norm": float(norm),
         }  # fmt: skip
 
     def _rate_distortion(
@@ -154,7 +154,7 @@ class Trainer:
     def _against(
         self, opponent: Opponent, loss: Tensor, target: Tensor, x_hat: Tensor
     ) -> tuple[Tensor, dict[str, float]]:
-        """Let the discriminators learn; return the loss with their verdict, and its terms."""
+        """Let the discriminators learn; return the loss with their scores, and its terms."""
         config = opponent.config
         windows = self.draw(config.windows, config.windows_per_step)
         n = round(config.segment_s * self.sample_rate_hz)
@@ -230,7 +230,7 @@ class Trainer:
         return parts | ({"opponent": self.opponent} if self.opponent else {})
 
     def save(self) -> None:
-        """Write the whole state: networks, optimisers, generators, how far the run has come."""
+        """Write the whole state: networks, optimisers, generators, counters."""
         if processes.rank():
             return
         state: dict[str, Any] = {
@@ -239,6 +239,7 @@ class Trainer:
             "torch_rng": torch.get_rng_state(),
             "step": self.step,
             "train_s": self.train_s,
+            "audio_s": self.audio_s,
         }
         state |= {name: part.state_dict() for name, part in self._parts().items()}
         with replacing(self.checkpoint_path) as partial:
@@ -267,7 +268,9 @@ class Trainer:
                 ) from error
         self.crops.rng.bit_generator.state = state["crops_rng"]
         torch.set_rng_state(state["torch_rng"].cpu())
-        self.step, self.train_s = state["step"], state["train_s"]
+        self.step, self.train_s, self.audio_s = (
+            state[name] for name in ("step", "train_s", "audio_s")
+        )
         self.averages.n_averaged.fill_(self.step)
         self._forget_rows_after(self.step)
 

@@ -47,7 +47,7 @@ def with_gaps(file, lost):
 def test_small_windows_give_the_waveform_of_the_whole(tiny_codec, known, monkeypatch):
     whole = samples(tiny_codec, known)
     monkeypatch.setattr(decoder, "CORE_FRAMES", 9)
-    monkeypatch.setattr(decoder, "PAYLOADS_AT_ONCE", 2)
+    monkeypatch.setattr("hzc.coding.chunks.PAYLOADS_AT_ONCE", 2)
     assert np.abs(samples(tiny_codec, known) - whole).max() < 1e-5
 
 

@@ -234,9 +234,10 @@ def test_onnx_is_the_default_where_there_are_graphs(
         backend.open_backend(with_graphs)
 
 
-def test_onnx_works_in_a_forked_child(with_graphs):
+def test_onnx_works_in_a_forked_child(with_graphs, monkeypatch):
     import multiprocessing
 
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
     networks = Networks(with_graphs, "cpu", "onnx")
     x = np.zeros((1, 4_000), dtype=np.float32)
     expected = networks.latent(x)
