@@ -6,6 +6,7 @@ import os
 import signal
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -167,3 +168,20 @@ def test_signal_when_decoding_then_no_partial_file_and_the_target_as_before(
     stopped(process, number)
     assert (tmp_path / "long.wav").read_bytes() == b"old"
     assert len(os.listdir(tmp_path)) == 4
+
+
+NOHUP = (
+    "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); import hzc.cli; hzc.cli.main()"
+)
+
+
+def test_signal_when_it_is_ignored_as_under_nohup_then_the_work_goes_on(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    command = [sys.executable, "-c", NOHUP, "encode", *RAW, "-", "-o", "a.hzc"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdin=subprocess.PIPE) as process:
+        process.stdin.write(bytes(1 << 20))  # more than a pipe holds: returns once hzc reads
+        process.send_signal(signal.SIGHUP)
+        process.stdin.close()
+        assert process.wait(LIMIT_S) == 0
+    assert container.unpack((tmp_path / "a.hzc").read_bytes()).header.n_samples == 1 << 19

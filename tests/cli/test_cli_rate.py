@@ -29,21 +29,6 @@ def test_bitrate_when_given_a_file_then_8_bits_a_byte_by_seconds(
     assert "ladder_bits_per_s" not in line
 
 
-def test_bitrate_when_shown_to_people_then_the_same_figures(
-    cli: Cli, hzc: Path, coded: bytes
-) -> None:
-    n = len(coded)
-    header = n - container.unpack(coded).payload_bytes
-    result = cli("bitrate", "talk.hzc")
-    assert result.text == (
-        f"talk.hzc  {8 * n / 2500:.3f} kbps  {n / 2.5:.1f} B/s  {n:,} B  2.50 s  "
-        f"(header {header} B, {100 * header / n:.1f} %)\n"
-    )
-    assert result.stderr == ""
-    assert cli("bitrate", "-q", "talk.hzc").text == result.text
-    assert cli("bitrate", "-", stdin=coded).text == result.text.replace("talk.hzc", "-")
-
-
 def test_bitrate_when_there_are_several_files_then_a_total_of_bytes_and_seconds(
     cli: Cli, wav: Wav, hzc: Path
 ) -> None:
@@ -53,7 +38,9 @@ def test_bitrate_when_there_are_several_files_then_a_total_of_bytes_and_seconds(
     assert len(lines) == 3
     assert lines[2].startswith(f"total (2 files)  {8 * n_bytes / 9750:.3f} kbps  ")
     assert f"  {n_bytes:,} B  9.75 s  " in lines[2]
-    assert len(cli("bitrate", "--json", "talk.hzc", "a.hzc").objects) == 2
+    assert (
+        cli("bitrate", "-", stdin=hzc.read_bytes()).text == lines[0].replace("talk.hzc", "-") + "\n"
+    )
 
 
 def ladder_of(cli: Cli, *arguments: object, **kwargs: object) -> dict[str, float]:

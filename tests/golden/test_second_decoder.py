@@ -172,13 +172,17 @@ def test_network_gives_the_same_means_scales_and_fingerprint(both, step_index, s
     assert other.weights.fingerprint() == first.fingerprint
     rng = np.random.default_rng(seed)
     past = rng.integers(-32768, 32768, (other.n_past, first.n_latent)).tolist()
+    now, expected = rng.integers(-200, 200, first.n_latent).tolist(), []
     for group in range(first.n_groups):
-        now = rng.integers(-200, 200, group * first.group_size).tolist()
-        context = other.context(step_index, past, now)
+        context = other.context(step_index, past, now[: group * first.group_size])
         whole, index = first.predict(group, np.array([context], np.float64))
         found = other.predict(group, context)
         assert [p.whole for p in found] == whole[0].tolist()
         assert [8 * p.scale + p.fraction for p in found] == index[0].tolist()
+        expected += found
+    mean, scale = first.gaussians(np.array([*past, now], np.int32).T, step_index)
+    assert mean[:, -1].tolist() == [p.whole + (p.fraction - 4) / 8 for p in expected]
+    assert scale[:, -1].tolist() == [p.scale for p in expected]
 
 
 # --- verdicts on any bytes ------------------------------------------------------------------

@@ -20,7 +20,7 @@ from hzc.model.backend import Networks
 from hzc.model.config import ModelConfig
 from hzc.model.file import open_model, save_model
 from hzc.model.transforms import Analysis, Synthesis
-from hzc.model.windows import WindowPlan
+from hzc.model.windows import Windowed, WindowPlan
 
 SMALL = ModelConfig(
     "small", (6, 8, 10), (2, 1, 1), (6, 8, 10), (1, 2, 1), strides=(2, 3), n_latent=5,
@@ -191,6 +191,13 @@ def test_weights_that_do_not_fit_raise_weights_error(small, part, name, array):
     with pytest.raises(WeightsError, match="do not fit the config") as caught:
         transform(make(2))
     assert caught.value.path == small.path
+
+
+def test_windowed_forgets_the_last_columns_where_a_resampler_gave_too_many():
+    windowed, x = Windowed(lambda x: x, WindowPlan(4, 1, 1, 1)), np.arange(11, dtype=np.float32)
+    done = windowed.push(x)
+    windowed.drop_last(2)
+    assert np.concatenate([done, windowed.finish()]).tolist() == x[:-2].tolist()
 
 
 # --- ONNX Runtime ---------------------------------------------------------------------------

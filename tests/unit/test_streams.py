@@ -12,7 +12,7 @@ import pytest
 from hzc import container
 from hzc.audio.sources import array_source
 from hzc.container import Reader
-from hzc.errors import UnsupportedAudioError
+from hzc.errors import DesyncError, UnsupportedAudioError
 
 RATE_HZ, HOP = 16_000, 2_000
 
@@ -131,12 +131,16 @@ def test_gain_is_kept_through_silence_and_limited_for_noise(tiny_codec, sound):
     assert {chunk.gain_half_db for chunk in noise.chunks} == {40}
 
 
-@pytest.mark.parametrize("begins_s", [0, 15])
-def test_an_offset_makes_no_sound(shipped, speech, begins_s):
+def by_name(codec, samples):
+    return codec.encode(samples, RATE_HZ)
+
+
+@pytest.mark.parametrize(("encode", "begins_s"), [(streamed, 0), (streamed, 15), (by_name, 0)])
+def test_an_offset_makes_no_sound(shipped, speech, encode, begins_s):
     clean = 0.1 * speech[: 30 * RATE_HZ]
     offset = np.where(np.arange(len(clean)) >= begins_s * RATE_HZ, 0.1, 0.0)
-    found = decoded(shipped, streamed(shipped, clean + offset))
-    expected = decoded(shipped, streamed(shipped, clean))
+    found = decoded(shipped, encode(shipped, clean + offset))
+    expected = decoded(shipped, encode(shipped, clean))
     assert np.abs(found[:1_600]).max() < np.abs(expected[:1_600]).max() + 0.02
     assert np.abs(found[-1_600:]).max() < np.abs(expected[-1_600:]).max() + 0.02
     part = slice(20 * RATE_HZ, 30 * RATE_HZ)
@@ -152,6 +156,14 @@ def test_what_is_no_number_is_refused_with_its_time(tiny_codec, sound, at_s):
     samples[round(at_s * RATE_HZ)] = np.nan
     with pytest.raises(UnsupportedAudioError, match=f"sample at {at_s:.3f} s"):
         streamed(tiny_codec, samples)
+
+
+def test_verification_that_gets_other_symbols_raises(tiny_codec, sound, monkeypatch):
+    prior = type(tiny_codec.model.prior)
+    decode = prior.decode
+    monkeypatch.setattr(prior, "decode", lambda *a: [symbols + 1 for symbols in decode(*a)])
+    with pytest.raises(DesyncError):
+        streamed(tiny_codec, sound(20 * RATE_HZ), verify=True)
 
 
 def test_a_chunk_is_written_once_it_and_the_reach_after_it_were_heard(tiny_codec, sound):
