@@ -41,6 +41,13 @@ AHEADS = ((1, 4), (0, 4), (2, 4), (1, 0), (1, 1), (1, 2), (1, 8))
 """Frames that analysis and synthesis look ahead; the first are hzc's."""
 N_DRAWS = 100
 BLOCK = SAMPLE_RATE_HZ // 50
+INTRODUCTION = """\
+All codecs lose the same stretches of time: those of the hzc packets that a link drops. Random
+loss drops each packet by itself; in bursts, three are lost in a row on average (Gilbert-Elliott).
+hzc makes up lost frames from its prior, Opus by its own concealment; Codec 2, which has none,
+repeats its last frame and fades within a second. Rates are kbit/s of hzc packets, and of coded
+frames of the others; no headers of a transport are counted.
+"""
 
 
 @dataclass(frozen=True)
@@ -295,7 +302,7 @@ def main(folder: Path, model: str | None, clips: int | None, cache: Path) -> Non
     judged = metrics.load(NAMES, Store(cache))
     titles = " / ".join(metric.title for metric in judged.metrics)
     say = partial(click.echo, nl=True)
-    say(f"## Packets\n\n{len(originals)} recordings, model {codec.model.name}.\n")
+    say(f"## Packets\n\n{len(originals)} recordings, model {codec.model.name}. {INTRODUCTION}")
     say(overhead_table(codec, originals))
     others, missing = list[Peer](), ""
     try:

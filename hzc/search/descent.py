@@ -2,9 +2,11 @@
 
     z ── round ── × step ── g_s ── x_hat        loss = D(x, x_hat) + λ R + prox
 
-Files are made of rounded latents, so the loss is that of the rounded latent; its gradient passes
-the rounding straight through. Sources: Campos et al. 2019, "Content Adaptive Optimization for
-Neural Image Compression"; Yang et al. 2020, "Improving Inference for Neural Image Compression".
+Rounding is soft at first: where steps are coarse, the gradient at whole steps alone leads nowhere.
+g_s draws its noise from the rounded latent, as a decoder does, so that every step hears another
+draw, and the last one what is going to be played. λ is moved so that R comes out as it was before.
+Sources: Campos et al. 2019, "Content Adaptive Optimization for Neural Image Compression"; Yang et
+al. 2020, "Improving Inference for Neural Image Compression".
 """
 
 from __future__ import annotations
@@ -30,8 +32,6 @@ from hzc.search.prior import PriorCost
 WINDOWS = list(settings.TERMS.windows)
 PAIRS = [[WINDOWS[(2 * n + k) % len(WINDOWS)] for k in (0, 2)] for n in range(len(WINDOWS))]
 """Resolutions that the steps listen at in turn: two are as good as all, in half the time."""
-MAX_EXCESS = 0.05
-"""Of bits, in one step of λ."""
 
 
 class Stopped(Exception):
@@ -99,12 +99,13 @@ class Candidate:
 class Descent:
     """The latent of one window in motion."""
 
-    def __init__(self, listener: Listener, window: Window, step_index: int) -> None:
+    def __init__(self, listener: Listener, window: Window, step_index: int, effort: Effort) -> None:
         """Start at the latent of the analysis, in thirds of a step.
 
         Its last digits follow the number of threads, and a descent would multiply them.
         """
-        self._listener, self._window, self._step_index = listener, window, step_index
+        self._listener, self._window = listener, window
+        self._step_index, self._effort = step_index, effort
         step = quantize.steps(listener.base_step, step_index)[:, None]
         self._step = torch.from_numpy(step).to(listener.device)
         self._unsearched = torch.from_numpy(np.rint(window.y / step)).to(listener.device)
@@ -112,7 +113,7 @@ class Descent:
         self._start = torch.from_numpy(thirds).to(listener.device)
         self._target = listener.target(window.x)
 
-    def run(self, effort: Effort, stop: Event) -> FloatArray:
+    def run(self, stop: Event) -> FloatArray:
         """Return the core of a latent on whole steps, float32 [D, core].
 
         It costs no more bits than the latent that the descent starts at, rounded, and is nearer to
@@ -121,6 +122,7 @@ class Descent:
         Raises:
             Stopped: `stop` was set.
         """
+        effort = self._effort
         z, first = self._start.clone(), self._candidate(self._unsearched)
         lmbda = settings.LMBDA * 2.0 ** (self._step_index / STEP_INDEXES_PER_OCTAVE)
         adam = torch.optim.Adam([z], betas=settings.BETAS)
@@ -135,8 +137,7 @@ class Descent:
             bits = self._bits(torch.round(z))
             if bits <= first.bits:  # the last of these is the result
                 symbols = torch.round(z)
-            excess = bits / max(first.bits, 1.0) - settings.RATE_TARGET
-            lmbda *= math.exp(settings.RATE_GAIN * min(max(excess, -MAX_EXCESS), MAX_EXCESS))
+            lmbda *= _more(bits / max(first.bits, 1.0))
         last = self._candidate(symbols)
         best = last if last.distortion < first.distortion else first
         return np.asarray((best.symbols * self._step)[:, self._window.core].cpu())
@@ -148,7 +149,7 @@ class Descent:
         bits = listener.bits(q, self._window, self._step_index)
         distortion = listener.distortion(q * self._step, self._step_index, self._target, windows)
         prox = (z - self._start).square().mean()
-        loss = distortion + lmbda * bits.mean() + settings.PROX * prox
+        loss = distortion + lmbda * bits.mean() + self._effort.prox * prox
         (gradient,) = torch.autograd.grad(loss, z)
         return gradient
 
@@ -165,6 +166,12 @@ class Descent:
         return Candidate(symbols, float(distortion), self._bits(symbols))
 
 
+def _more(share: float) -> float:
+    """Return what λ is multiplied by where the bits are this share of those at the start."""
+    limit, excess = settings.MAX_EXCESS, share - settings.RATE_TARGET
+    return math.exp(settings.RATE_GAIN * min(max(excess, -limit), limit))
+
+
 def _rounded(z: Tensor, hardness: float) -> Tensor:
     """Return z rounded: softly, ever harder as `hardness` goes from 0 to 1, and fully from there.
 
@@ -173,8 +180,6 @@ def _rounded(z: Tensor, hardness: float) -> Tensor:
     """
     if hardness >= 1.0:
         return z + (torch.round(z) - z).detach()
-    low, alpha = (
-        z.detach().floor(),
-        settings.SOFTEST + hardness * (settings.HARDEST - settings.SOFTEST),
-    )
-    return low + 0.5 + 0.5 * torch.tanh(alpha * (z - low - 0.5)) / math.tanh(alpha / 2.0)
+    alpha = settings.SOFTEST + hardness * (settings.HARDEST - settings.SOFTEST)
+    middle = z.detach().floor() + 0.5
+    return middle + 0.5 * torch.tanh(alpha * (z - middle)) / math.tanh(alpha / 2.0)

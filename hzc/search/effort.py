@@ -25,8 +25,8 @@ class Terms:
 
 
 TERMS = Terms()
-"""As training weighs them. The phase of low partials, which training may weigh too, made speech
-less natural at equal bits (DistillMOS) without a gain in likeness."""
+"""As training weighs them, but for the phase of low partials: searched for, it made speech less
+natural (DistillMOS) and no more like the recording at equal bits."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,15 @@ class Effort:
     n_steps: int
     lr: float
     """Of Adam, in steps of the quantiser; it falls to zero."""
+    prox: float
+    """Distortion worth spending to leave a symbol, per square of its distance in steps: far away,
+    what the distance likes is not what listeners like."""
 
 
-EFFORTS = {1: Effort(n_steps=12, lr=0.25), 2: Effort(n_steps=40, lr=0.15)}
+EFFORTS = {
+    1: Effort(n_steps=12, lr=0.25, prox=0.05),
+    2: Effort(n_steps=36, lr=0.2, prox=0.04),
+}
 SOFT_SHARE = 0.6
 """Share of the steps in which latents are rounded softly."""
 SOFTEST, HARDEST = 1.0, 8.0
@@ -48,11 +54,10 @@ LMBDA = 4e-4
 """Distortion worth spending for one bit per frame at step index 0, before it is adapted."""
 RATE_GAIN = 10.0
 """How fast λ follows the bits: its logarithm moves by this times their relative excess."""
+MAX_EXCESS = 0.05
+"""More of an excess moves λ no further."""
 RATE_TARGET = 0.998
 """Share of the bits of the unsearched latent that λ aims at."""
-PROX = 0.05
-"""Distortion worth spending to leave a symbol, per square of its distance in steps: far away, what
-the distance likes is not what listeners like."""
 CONTEXT_FRAMES = 8
 """Frames on either side of a chunk that are searched with it, and thrown away."""
 MAX_WORKERS = 8

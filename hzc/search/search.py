@@ -79,7 +79,8 @@ class Search:
         self._n_left = end - n_dropped
 
     def _searched(self, window: Window) -> FloatArray:
-        return Descent(self._listener, window, self._step_index).run(self._effort, self._stop)
+        descent = Descent(self._listener, window, self._step_index, self._effort)
+        return descent.run(self._stop)
 
     def _finished(self, n_waiting: int) -> FloatArray:
         """Return what is done, and wait until no more than some chunks are left."""

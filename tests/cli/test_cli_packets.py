@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -131,8 +132,11 @@ linux = pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="looks at
 
 def has_written(process: subprocess.Popen[bytes]) -> bool:
     """Whether the output, which has no name yet, has more than a header in it."""
-    links = [*Path(f"/proc/{process.pid}/fd").iterdir()]
-    return any("deleted" in os.readlink(link) and link.stat().st_size > 100 for link in links)
+    for link in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if "deleted" in os.readlink(link) and link.stat().st_size > 100:
+                return True
+    return False
 
 
 @linux

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import RAW, Cli, Start, Wav, assert_one_clear_line, finish, snapshot, wait_for
+from harness import RAW, Cli, Start, Wav, assert_one_clear_line, finish, snapshot
 
 from hzc import container
 
@@ -52,13 +52,14 @@ def test_effort_when_input_is_piped_then_chunks_follow_each_other(cli: Cli, wav:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX processes")
-def test_signal_when_searching_then_no_file_is_left(tmp_path: Path, start: Start) -> None:
+def test_signal_when_searching_then_the_process_ends_by_it(tmp_path: Path, start: Start) -> None:
     before = snapshot(tmp_path)
-    process = start("encode", *RAW, "--effort", "1", "-", "a.hzc", stdin=subprocess.PIPE)
-    noise = np.random.default_rng(0).integers(-999, 999, 35 * 16_000)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = start("encode", *RAW, "--effort", "1", "-", "-", **pipes)
+    noise = np.random.default_rng(0).integers(-999, 999, 60 * 16_000)
     process.stdin.write(noise.astype("<i2").tobytes())
     process.stdin.flush()
-    wait_for(lambda: [p for p in tmp_path.glob("*.partial") if p.stat().st_size > 99], process)
+    assert len(process.stdout.read(100)) == 100  # the first chunk; the next one is on its way
     process.send_signal(signal.SIGINT)
     assert "hzc: interrupted" in finish(process)
     assert process.returncode == 130

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from second_decoder import decode, packets
+from second_decoder import packets
 from second_decoder.errors import FileError
 from second_decoder.prior import Prior as SecondPrior
 from second_decoder.weights import read_weights
@@ -46,7 +46,7 @@ def second_prior() -> SecondPrior:
 
 def digest(frames: list[list[int]]) -> str:
     """Return the hash of symbols [frame][dimension]."""
-    return decode.sha256([list(map(list, zip(*frames, strict=True)))])
+    return hashlib.sha256(np.array(frames, ">i4").T.tobytes()).hexdigest()
 
 
 def verdict_of_hzc(data: bytes, model) -> tuple[object, ...]:

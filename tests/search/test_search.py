@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from threading import Event
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from hzc.audio.sources import array_source
 from hzc.codec import Codec
 from hzc.errors import ArgumentError, ModelError
+from hzc.jobs import encode_file
+from hzc.options import EncodeOptions
 from hzc.search import effort
 from hzc.search.descent import Descent, Listener, Window
 from hzc.search.prior import PriorCost
@@ -60,7 +65,7 @@ def test_a_window_is_nearer_at_no_more_bits(codec, latents, step_index, n):
     listener, at = Listener(codec.model, "cpu"), slice(70, 110)
     window = Window(y[:, at], x[at.start * 2000 : at.stop * 2000], (10, 30), slice(10, 40))
     step = codec.model.base_step[:, None] * np.float32(2.0 ** (step_index / 8))
-    found = Descent(listener, window, step_index).run(effort.EFFORTS[n], Event())
+    found = Descent(listener, window, step_index, effort.EFFORTS[n]).run(Event())
     symbols = np.rint(window.y / step).astype(np.int32)
     searched = symbols.copy()
     searched[:, 10:] = np.rint(found / step)
@@ -122,10 +127,26 @@ def test_chunk_borders_are_as_good_as_one_window_over_them(codec, latents):
     in_chunks = codec.encoder.refined(latents, 0, 1).y
     n_frames = latents.y.shape[2]
     window = Window(latents.y[0], x[0], (80, 80, n_frames - 160), slice(0, n_frames))
-    at_once = Descent(listener, window, 0).run(effort.EFFORTS[1], Event())[None]
+    at_once = Descent(listener, window, 0, effort.EFFORTS[1]).run(Event())[None]
     gain = distortion(latents.y) - distortion(at_once)
     assert gain > 0
     assert distortion(in_chunks) < distortion(at_once) + 0.2 * gain
+
+
+def test_interruption_leaves_no_file_and_no_thread(tmp_path, codec, sound):
+    soundfile.write(tmp_path / "a.wav", sound(42 * RATE_HZ), RATE_HZ)
+
+    def interrupt(done_s: float, total_s: float | None) -> None:
+        if done_s:
+            raise KeyboardInterrupt
+
+    options, n_threads = EncodeOptions(effort=1), threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        encode_file(
+            tmp_path / "a.wav", tmp_path / "a.hzc", options, codec=codec, progress=interrupt
+        )
+    assert os.listdir(tmp_path) == ["a.wav"]
+    assert threading.active_count() == n_threads
 
 
 def test_effort_0_leaves_latents_alone_and_others_are_refused(codec, latents, monkeypatch):

@@ -1,8 +1,8 @@
 """Packets, written from formats/packets-1.md; the names K1 … K9 are those of its section 6."""
 
+from binascii import crc_hqx
 from dataclasses import dataclass
 
-from . import crc
 from .decode import Frame, decode_payload
 from .errors import Corrupt, Limit, Truncated, UnknownModel, Version
 from .prior import Prior
@@ -36,8 +36,8 @@ def read_packet(data: bytes, prior: Prior, hop: int) -> Packet:
     if model != model_id % 16:  # K4
         raise UnknownModel(f"model {model} modulo 16")
     fingerprint = prior.weights.fingerprint()
-    start = crc.crc16(bytes([model_id, fingerprint >> 8, fingerprint & 0xFF]))
-    if crc.crc16(data[:-2], start) != int.from_bytes(data[-2:], "big"):  # K5
+    start = crc_hqx(bytes([model_id, fingerprint >> 8, fingerprint & 0xFF]), 0xFFFF)
+    if crc_hqx(data[:-2], start) != int.from_bytes(data[-2:], "big"):  # K5
         raise Corrupt("the CRC-16 does not match")
     payload, end = data[HEAD_BYTES:-CRC_BYTES], step * 128 + gain
     if n_frames == 0:
@@ -46,7 +46,7 @@ def read_packet(data: bytes, prior: Prior, hop: int) -> Packet:
         if end > hop:  # K7
             raise Limit("an end above the hop")
         return Packet(position, 0, 0, [], end)
-    if len(payload) > n_frames * prior.sizes.n_latent * 5 + 8:  # K8
+    if len(payload) > n_frames * prior.n_latent * 5 + 8:  # K8
         raise Limit("a payload is too long")
     frames = decode_payload(prior, step - 64, n_frames, payload, form=True)  # K9
     return Packet(position, step - 64, gain - 80, frames, None)
