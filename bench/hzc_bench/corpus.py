@@ -7,12 +7,14 @@ the sum over all processes; it says more than time on the wall where cores are s
 from __future__ import annotations
 
 import os
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,13 +55,36 @@ def timed(*args: str) -> Run:
         RuntimeError: it fails.
     """
     started, quiet = time.perf_counter(), subprocess.DEVNULL
+    peak_mib = 0.0
     with subprocess.Popen([*HZC, *args], stdout=quiet, stderr=quiet) as running:
-        _, status, usage = os.wait4(running.pid, 0)
+        while not (ended := os.wait4(running.pid, os.WNOHANG))[0]:
+            peak_mib = max([peak_mib, *map(peak_so_far_mib, family(running.pid))])
+            time.sleep(0.05)
+        _, status, usage = ended
         running.returncode = os.waitstatus_to_exitcode(status)
     if running.returncode:
         raise RuntimeError(f"hzc {' '.join(args)} failed")
     wall_s = time.perf_counter() - started
-    return Run(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / KIB_PER_MIB)
+    return Run(wall_s, usage.ru_utime + usage.ru_stime, peak_mib)
+
+
+def family(pid: int) -> Iterator[int]:
+    """Yield a process and its children."""
+    yield pid
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            yield from map(int, path.read_text().split())
+
+
+def peak_so_far_mib(pid: int) -> float:
+    """Return the peak resident memory of a process; 0 where it has ended.
+
+    Not `ru_maxrss`: that counts the memory of the process that started it.
+    """
+    with suppress(OSError):
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        return int(found[1]) / KIB_PER_MIB if found else 0.0
+    return 0.0
 
 
 def measured(folder: Path, hours: float, n_times: int, shard_clips: int) -> Iterator[str]:

@@ -35,6 +35,14 @@ def measured(model: SpeechModel, frames: torch.Tensor, length: int) -> float:
     return float(torch.cat([model.bits(part) for part in whole.split(16)]).mean())
 
 
+def of_the_codec(frames: torch.Tensor, length: int) -> float:
+    """Return what hzc's own prior pays for a frame, at the model's usual step."""
+    model = hzc.load().model
+    parts = frames[: len(frames) // length * length].view(-1, length, frames.shape[1]).mT.int()
+    bits = [model.prior.ideal_bits(part.numpy(), model.default_step_index) for part in parts]
+    return float(np.mean(bits)) / length
+
+
 def draw(rows: list[tuple[int, float, float, float]], n_frames: int, path: Path) -> None:
     """Draw the loss against the steps."""
     from matplotlib.figure import Figure
@@ -72,6 +80,7 @@ def main() -> None:
     config = Config(n_latent=frames.shape[1], scale=float(frames.std()))
     model = SpeechModel(config)
     print(f"{len(frames)} frames, {sum(p.numel() for p in model.parameters()):,} parameters")
+    print(f"hzc's prior: {of_the_codec(held_out, args.frames):.1f} bits for a frame held out")
     optimiser = torch.optim.AdamW(model.parameters(), args.lr, betas=(0.9, 0.95))
     started, rows, recent, step = time.process_time(), [], [], 0
     while (done := (time.process_time() - started) / 60.0 / args.minutes) < 1.0:

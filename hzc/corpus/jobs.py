@@ -45,6 +45,9 @@ class Shard(Protocol):
     def close(self) -> None:
         """Write the end."""
 
+    def discard(self) -> None:
+        """Give the file up."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShardJob(ABC):
@@ -72,16 +75,22 @@ class ShardJob(ABC):
         report = Report(self.part)
         with files.atomic_write(self.folder.shard(self.part), force=True) as path:
             with path.open("wb") as stream:
-                shard = self.opened(models, stream)
-                for results in self.results(models, self._items(report)):
-                    for result in results:
-                        _add(result, shard, report)
-                    shard.flush()
-                shard.close()
+                self._fill(self.opened(models, stream), models, report)
             self.folder.save(report)
         with suppress(OSError):
             Path(self.folder.note(self.part)).unlink()
         return report
+
+    def _fill(self, shard: Shard, models: Models, report: Report) -> None:
+        try:
+            for results in self.results(models, self._items(report)):
+                for result in results:
+                    _add(result, shard, report)
+                shard.flush()
+            shard.close()
+        except BaseException:
+            shard.discard()
+            raise
 
     def failed(self, error: HzcError) -> Report:
         """See `runner.Job`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,9 +13,11 @@ from typing import Any, TypeVar
 
 from hzc import runner
 from hzc.errors import ArgumentError, WorkerDiedError
+from hzc.files import reason
 from hzc.jobs import Models
 
 R = TypeVar("R")
+CONNECT_S = 5.0
 LOCAL = "local"
 """Address that starts a cluster of this machine."""
 
@@ -38,6 +41,7 @@ class RayPool:
             raise ArgumentError("--ray needs Ray", hint="pip install 'hzc[ray]'")
         import ray
 
+        _check_address(address)
         self._ray, self._n_cpus, self._n_gpus = ray, n_threads or 1, int(device == "cuda")
         self._environment = {"PYTHONPATH": os.pathsep.join(sys.path)} if address == LOCAL else {}
         local = {"num_cpus": n_workers * self._n_cpus, "include_dashboard": False}
@@ -64,6 +68,20 @@ class RayPool:
         """See `runner.Pool`."""
         found, _ = self._ray.wait([worker.result for worker in busy], num_returns=1)
         return [worker for worker in busy if worker.result in found]
+
+
+def _check_address(address: str) -> None:
+    """Raise where nobody listens: Ray would wait for minutes.
+
+    Raises:
+        ArgumentError: so it is.
+    """
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal() and "/" not in host:
+        try:
+            socket.create_connection((host, int(port)), CONNECT_S).close()
+        except OSError as error:
+            raise ArgumentError(f"no Ray cluster at {address!r} ({reason(error)})") from error
 
 
 class _Actor:

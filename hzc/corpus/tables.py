@@ -276,3 +276,7 @@ class ParquetShard:
         """Write the end."""
         self.flush()
         self._writer.close()
+
+    def discard(self) -> None:
+        """Write no end: it would come when the writer is forgotten, and the stream is closed."""
+        self._writer.is_open = False

@@ -200,3 +200,6 @@ class TarShard:
     def close(self) -> None:
         """Write the end mark."""
         self._archive.close()
+
+    def discard(self) -> None:
+        """Do nothing: there is no end mark before `close`."""
