@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hzc.model.loudness import LoudnessDistance
+
 MAGNITUDE_FLOOR = 1e-5
 """Magnitudes under −100 dB of full scale count as equal."""
 COMPLEX_WINDOW = 512
@@ -65,6 +67,10 @@ class Weights(Protocol):
         """See `complex_weight`."""
 
     @property
+    def loudness_weight(self) -> float:
+        """On the difference in loudness."""
+
+    @property
     def repulsion_hz(self) -> float:
         """Where the spread of two draws begins to count."""
 
@@ -77,6 +83,8 @@ class Target:
     """Resolution to logarithms of magnitudes, [batch, time, band] each: mel bands, bins, energy."""
     compressed: Tensor | None
     """Compressed spectra, [batch, bin, time, 2]; None where they weigh nothing."""
+    loudness: tuple[Tensor, Tensor] | None
+    """See `LoudnessDistance.target`; None where it weighs nothing."""
 
 
 class SpectralDistance(nn.Module):
@@ -90,6 +98,7 @@ class SpectralDistance(nn.Module):
         """Prepare one window and one filter bank per resolution."""
         super().__init__()
         self.weights = weights
+        self.loudness = LoudnessDistance(sample_rate_hz)
         self._n_complex = int(weights.complex_hz / sample_rate_hz * COMPLEX_WINDOW) + 1
         for size in sorted({*weights.windows, COMPLEX_WINDOW}):
             self.register_buffer(f"window_{size}", torch.hann_window(size), persistent=False)
@@ -122,7 +131,9 @@ class SpectralDistance(nn.Module):
     def target(self, x: Tensor, windows: list[int]) -> Target:
         """Return what `compare` needs to know of recordings, float32 [batch, sample]."""
         views = {size: self._views(x, size) for size in windows}
-        return Target(views, self._compressed(x) if self.weights.complex_weight else None)
+        compressed = self._compressed(x) if self.weights.complex_weight else None
+        loudness = self.loudness.target(x) if self.weights.loudness_weight else None
+        return Target(views, compressed, loudness)
 
     def compare(
         self, target: Target, draws: tuple[Tensor, ...], windows: list[int]
@@ -146,6 +157,9 @@ class SpectralDistance(nn.Module):
         if target.compressed is not None:
             parts = [self._complex_distance(target.compressed, draw) for draw in draws]
             distance = distance + self.weights.complex_weight * torch.stack(parts).mean()
+        if target.loudness is not None:
+            parts = [self.loudness.compare(target.loudness, draw) for draw in draws]
+            distance = distance + self.weights.loudness_weight * torch.stack(parts).mean()
         return distance, spread / len(windows)
 
     def _complex_distance(self, target: Tensor, x_hat: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ class Terms:
     mel_weight: float = 1.0
     stft_weight: float = 0.5
     energy_weight: float = 0.3
+    loudness_weight: float = 0.2
     complex_weight: float = 0.0
     complex_hz: float = 2_000.0
     repulsion_hz: float = 4_000.0
@@ -42,8 +43,8 @@ class Effort:
 
 
 EFFORTS = {
-    1: Effort(n_steps=12, lr=0.25, prox=0.05),
-    2: Effort(n_steps=36, lr=0.2, prox=0.04),
+    1: Effort(n_steps=12, lr=0.25, prox=0.1),
+    2: Effort(n_steps=36, lr=0.2, prox=0.1),
 }
 SOFT_SHARE = 0.6
 """Share of the steps in which latents are rounded softly."""

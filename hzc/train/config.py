@@ -119,6 +119,8 @@ class DistortionConfig(Section):
     energy_weight: Weight = 0.3
     """On the log-energy of whole frames: the L1 of logarithms alone settles at a median, some 3 dB
     too quiet where the spectrum's fine structure cannot be known."""
+    loudness_weight: Weight = 0.0
+    """On the difference in loudness, see `hzc.model.loudness`."""
     complex_weight: Weight = 0.0
     """On compressed complex spectra below `complex_hz`: pitch and voicing."""
     complex_hz: Positive = 2_000.0

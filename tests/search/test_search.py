@@ -24,6 +24,14 @@ from hzc.search.stage import Searcher, whole
 RATE_HZ = 16_000
 
 
+@pytest.fixture(autouse=True, scope="module")
+def without_loudness():
+    """Random networks are far too loud: what is heard of the rest is too little to search for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(effort, "TERMS", effort.Terms(loudness_weight=0.0))
+        yield
+
+
 @pytest.fixture(scope="module")
 def codec(tmp_path_factory, static_prior, write_tiny_model) -> Codec:
     """The tiny networks with a prior that fits them."""
