@@ -60,8 +60,7 @@ def all_of(*options: Option[F]) -> Option[F]:
 
 effort_option = click.option(
     "--effort", type=click.IntRange(0, MAX_EFFORT), default=0, show_default=True, metavar="N",
-    help="How hard to look for better sound at no more bits: 0 not, 1 some, 2 all that helps. "
-    "See below.",
+    help="How long to search for better sound at no more bits; above 0 needs torch.",
 )  # fmt: skip
 recursive_option = click.option(
     "-r", "--recursive", is_flag=True, help="Search folders too, with all their subfolders."

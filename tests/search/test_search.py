@@ -141,6 +141,13 @@ def test_chunk_borders_are_as_good_as_one_window_over_them(codec, latents):
     assert distortion(in_chunks) < distortion(at_once) + 0.2 * gain
 
 
+def test_searched_files_keep_to_the_bytes_that_are_asked_for(codec, sound):
+    samples = sound(12 * RATE_HZ)
+    n_bytes = len(codec.encode(samples, RATE_HZ)) - 40
+    data = codec.encode(samples, RATE_HZ, effort=1, max_bytes=n_bytes)
+    assert 0.95 * n_bytes < len(data) <= n_bytes
+
+
 def test_interruption_leaves_no_file_and_no_thread(tmp_path, codec, sound):
     soundfile.write(tmp_path / "a.wav", sound(42 * RATE_HZ), RATE_HZ)
 
