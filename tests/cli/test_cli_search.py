@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from harness import RAW, Cli, Start, Wav, assert_one_clear_line, finish, snapsho
 
 from hzc import container
 
+needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
 WITHOUT_TORCH = """
 import sys
 sys.modules["torch"] = None
@@ -22,6 +24,7 @@ main(sys.argv[1:])
 """
 
 
+@needs_torch
 def test_effort_when_asked_for_then_the_file_is_no_larger_and_decodes(cli: Cli, wav: Wav) -> None:
     wav("a.wav", seconds=3.0, n_channels=2)
     for n in (0, 1, 2):
@@ -37,6 +40,7 @@ def test_effort_when_asked_for_then_the_file_is_no_larger_and_decodes(cli: Cli, 
     cli.misuse("--effort", "encode", "a.wav", "--effort", 3)
 
 
+@needs_torch
 def test_effort_when_input_is_piped_then_chunks_follow_each_other(cli: Cli, wav: Wav) -> None:
     data = wav("a.wav", seconds=23.0).read_bytes()
     stdin = {"stdin": data, "code": 0}
@@ -51,6 +55,7 @@ def test_effort_when_input_is_piped_then_chunks_follow_each_other(cli: Cli, wav:
         assert len(found.payloads[0]) <= len(before.payloads[0]) + 1  # bytes are whole
 
 
+@needs_torch
 @pytest.mark.skipif(os.name == "nt", reason="POSIX processes")
 def test_signal_when_searching_then_the_process_ends_by_it(tmp_path: Path, start: Start) -> None:
     before = snapshot(tmp_path)
