@@ -13,11 +13,12 @@ from hzc.cli.options import (
     effort_option,
     file_options,
     model_options,
+    raw_options,
     report_options,
     target_options,
 )
 from hzc.cli.plan import MEDIA_SUFFIXES, plan, split_names
-from hzc.container import MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MAX_STEP_INDEX, MIN_SAMPLE_RATE_HZ
+from hzc.container import MAX_STEP_INDEX
 from hzc.files import AUDIO_SUFFIXES
 from hzc.jobs import EncodeJob, Outcome
 from hzc.options import EncodeOptions, RawLayout, Target
@@ -41,15 +42,7 @@ from hzc.options import EncodeOptions, RawLayout, Target
 @effort_option
 @click.option("--strict", is_flag=True, help="Refuse recordings that are cut off or damaged.")
 @click.option("--verify", is_flag=True, help="Decode every file's symbols again and compare.")
-@click.option("--raw", is_flag=True, help="INPUT is signed 16-bit little-endian PCM, no header.")
-@click.option(
-    "--sample-rate", type=click.IntRange(MIN_SAMPLE_RATE_HZ, MAX_SAMPLE_RATE_HZ), metavar="HZ",
-    help="Sample rate of raw input.",
-)  # fmt: skip
-@click.option(
-    "--raw-channels", type=click.IntRange(1, MAX_CHANNELS), default=1, show_default=True,
-    metavar="N", help="Channels of raw input, interleaved.",
-)  # fmt: skip
+@raw_options
 @model_options
 @report_options
 def command(

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from hzc.container import MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
 from hzc.files import STDIO
 from hzc.options import MAX_KBPS, MIN_KBPS
 from hzc.runner import limit_threads
@@ -61,6 +62,19 @@ def all_of(*options: Option[F]) -> Option[F]:
 effort_option = click.option(
     "--effort", type=click.IntRange(0, MAX_EFFORT), default=0, show_default=True, metavar="N",
     help="How long to search for better sound at no more bits; above 0 needs torch.",
+)  # fmt: skip
+raw_options = all_of(
+    click.option(
+        "--raw", is_flag=True, help="INPUT is signed 16-bit little-endian PCM, no header."
+    ),
+    click.option(
+        "--sample-rate", type=click.IntRange(MIN_SAMPLE_RATE_HZ, MAX_SAMPLE_RATE_HZ),
+        metavar="HZ", help="Sample rate of raw input.",
+    ),
+    click.option(
+        "--raw-channels", type=click.IntRange(1, MAX_CHANNELS), default=1, show_default=True,
+        metavar="N", help="Channels of raw input, interleaved.",
+    ),
 )  # fmt: skip
 recursive_option = click.option(
     "-r", "--recursive", is_flag=True, help="Search folders too, with all their subfolders."

@@ -14,9 +14,14 @@ import click
 from hzc import files
 from hzc.blocks import Blocks, FloatArray, rechunked
 from hzc.cli.live import Address, AddressType, Ended, Ending
-from hzc.cli.options import force_option, model_options, refuse_terminal, report_options
+from hzc.cli.options import (
+    force_option,
+    model_options,
+    raw_options,
+    refuse_terminal,
+    report_options,
+)
 from hzc.cli.report import Report, shown
-from hzc.container import MAX_CHANNELS, MAX_SAMPLE_RATE_HZ, MIN_SAMPLE_RATE_HZ
 from hzc.errors import HzcError, OutputError
 from hzc.files import STDIO
 from hzc.options import RawLayout
@@ -57,15 +62,7 @@ N_ENDS, END_S = 3, 0.1
     "--channel", type=click.IntRange(1), metavar="N",
     help="Send this channel, from 1.  [default: the mean of all]",
 )  # fmt: skip
-@click.option("--raw", is_flag=True, help="INPUT is signed 16-bit little-endian PCM, no header.")
-@click.option(
-    "--sample-rate", type=click.IntRange(MIN_SAMPLE_RATE_HZ, MAX_SAMPLE_RATE_HZ), metavar="HZ",
-    help="Sample rate of raw input.",
-)  # fmt: skip
-@click.option(
-    "--raw-channels", type=click.IntRange(1, MAX_CHANNELS), default=1, show_default=True,
-    metavar="N", help="Channels of raw input, interleaved.",
-)  # fmt: skip
+@raw_options
 @click.option(
     "--loss", type=click.FloatRange(0.0, 1.0), default=0.0, metavar="P",
     help="Leave out packets with this probability, to hear what a bad link does.",
